@@ -8,6 +8,7 @@
 #ifndef MA_HOOK_CPYTHON_LAYOUT_H
 #define MA_HOOK_CPYTHON_LAYOUT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* How a frame says where it is in its code object. */
@@ -23,50 +24,72 @@ enum ma_py_position {
 struct ma_py_layout {
 	uint32_t version; /* major << 8 | minor: 0x030b is 3.11 */
 
-	uint16_t tstate_frame;	      /* PyThreadState: frame or current_frame; ABSENT: via cframe */
-	uint16_t tstate_cframe;	      /* PyThreadState: cframe (3.11, 3.12); else ABSENT */
+	uint16_t tstate_frame;  /* PyThreadState: frame or current_frame; ABSENT: via cframe */
+	uint16_t tstate_cframe; /* PyThreadState: cframe (3.11, 3.12); else ABSENT */
 	uint16_t cframe_current_frame;
-	uint16_t tstate_interp;	      /* PyThreadState: interp */
-	uint16_t tstate_thread_id;    /* PyThreadState: thread_id (pthread_self of its thread) */
+	uint16_t tstate_interp;    /* PyThreadState: interp */
+	uint16_t tstate_thread_id; /* PyThreadState: thread_id (pthread_self of its thread) */
 
 	uint16_t frame_previous; /* f_back or previous */
-	uint16_t frame_code;	 /* f_code or f_executable */
+	uint16_t frame_code;     /* f_code or f_executable */
 	uint16_t frame_position; /* f_lasti, prev_instr or instr_ptr */
-	uint16_t frame_owner;	 /* _PyInterpreterFrame.owner, one byte; else ABSENT */
-	uint8_t position;	 /* enum ma_py_position */
-	uint8_t owner_skip;	 /* frames whose owner is >= this run no Python code; 0 = none */
-	uint8_t owner_generator; /* 3.11, 3.12: owner of a generator's frame (complete by itself) */
-	uint8_t code_ref_mask;	 /* low bits of frame_code that are tags (3.14 on: 3 or 7; else 0) */
+	uint16_t frame_owner;    /* _PyInterpreterFrame.owner, one byte; else ABSENT */
+	uint8_t position;        /* enum ma_py_position */
+	uint8_t owner_skip;      /* frames whose owner is >= this run no Python code; 0 = none */
+	uint8_t owner_generator; /* 3.11 on: owner of a generator's frame (complete by itself) */
+	uint8_t code_ref_mask; /* low bits of frame_code that are tags (3.14 on: 3 or 7; else 0) */
 
-	uint16_t code_name;	    /* PyCodeObject: co_qualname, or co_name before 3.11 */
-	uint16_t code_filename;	    /* co_filename */
+	uint16_t code_name;         /* PyCodeObject: co_qualname, or co_name before 3.11 */
+	uint16_t code_filename;     /* co_filename */
 	uint16_t code_first_line;   /* co_firstlineno, int */
 	uint16_t code_linetable;    /* co_linetable, or co_lnotab before 3.10: PyBytesObject * */
 	uint16_t code_instructions; /* co_code_adaptive: offset of the bytecode (3.11 on); ABSENT */
-	uint16_t code_first_traceable; /* _co_firsttraceable, int, code units (3.11, 3.12); ABSENT */
+	uint16_t code_first_traceable; /* _co_firsttraceable, int, code units (3.11 on); ABSENT */
 
-	uint16_t object_type;	  /* PyObject: ob_type */
-	uint16_t bytes_size;	  /* PyBytesObject: ob_size */
-	uint16_t bytes_data;	  /* PyBytesObject: ob_sval */
-	uint16_t unicode_length;  /* PyASCIIObject: length */
-	uint16_t unicode_state;	  /* PyASCIIObject: state, 32-bit word */
-	uint16_t unicode_ascii;	  /* sizeof PyASCIIObject: data of a compact ASCII string */
-	uint16_t unicode_compact; /* sizeof PyCompactUnicodeObject: data of another compact string */
-	uint8_t unicode_kind_shift;    /* of the 3-bit `kind` in the state word */
+	uint16_t object_type;       /* PyObject: ob_type */
+	uint16_t bytes_size;        /* PyBytesObject: ob_size */
+	uint16_t bytes_data;        /* PyBytesObject: ob_sval */
+	uint16_t unicode_length;    /* PyASCIIObject: length */
+	uint16_t unicode_state;     /* PyASCIIObject: state, 32-bit word */
+	uint16_t unicode_ascii;     /* sizeof PyASCIIObject: data of a compact ASCII string */
+	uint16_t unicode_compact;   /* sizeof PyCompactUnicodeObject: data of other compact ones */
+	uint8_t unicode_kind_shift; /* of the 3-bit `kind` in the state word */
 	uint8_t unicode_compact_shift; /* of the 1-bit `compact` */
 	uint8_t unicode_ascii_shift;   /* of the 1-bit `ascii` */
 	uint8_t reserved;
 
-	uint16_t runtime_finalizing; /* _PyRuntime: finalizing or _finalizing, pointer; not NULL once
-					the interpreter shuts down */
-	uint16_t runtime_gil_holder; /* _PyRuntime: gilstate.tstate_current (3.8 .. 3.11), else ABSENT */
+	uint16_t runtime_finalizing; /* _PyRuntime: finalizing or _finalizing, pointer; not NULL
+					once the interpreter shuts down */
+	uint16_t runtime_gil_holder; /* _PyRuntime: gilstate.tstate_current (to 3.11); ABSENT */
 	uint16_t runtime_main_interpreter; /* _PyRuntime: interpreters.main */
+	uint16_t runtime_head_interpreter; /* _PyRuntime: interpreters.head, the newest */
 };
+
+/*
+ * One word of the _Py_DebugOffsets that open _PyRuntime from 3.13 on: the 64-bit word at byte `at`
+ * must be `value`, or the record does not fit this interpreter. The words of a version stand for
+ * the part of its record that _Py_DebugOffsets covers; the first two are the version (upper 16 bits
+ * of PY_VERSION_HEX, see shift) and the mark of a free-threaded build.
+ */
+struct ma_py_debug_word {
+	uint16_t at;
+	uint16_t value;
+	uint8_t shift; /* the word is shifted right by this before it is compared */
+};
+
+/* The eight bytes at the very start of _Py_DebugOffsets, without a terminating NUL. */
+#define MA_PY_DEBUG_COOKIE "xdebugpy"
 
 /*
  * The record for a version (major << 8 | minor), or NULL for a version that we do not know.
  * Any thread.
  */
 const struct ma_py_layout *ma_py_layout_find(uint32_t version);
+
+/*
+ * The words to be compared for a version; *count is how many. NULL and 0 before 3.13 and for a
+ * version that we do not know. Any thread.
+ */
+const struct ma_py_debug_word *ma_py_layout_debug_words(uint32_t version, size_t *count);
 
 #endif
