@@ -152,7 +152,7 @@ struct ma_event {
 	uint32_t interval_bytes; /* R in force at the draw; 0 = weight 1 */
 	uint32_t clock_ms;	 /* free: birth time of the allocation; else: time of the event */
 	uint16_t kind;		 /* enum ma_event_kind */
-	uint16_t reserved;
+	uint16_t domain;	 /* enum ma_domain; the site has it too, but site may be 0 */
 };
 
 /*
@@ -178,7 +178,7 @@ struct ma_live_entry {
 	uint32_t site;
 	uint32_t interval_bytes; /* 0 = weight 1 */
 	uint32_t birth_ms;
-	uint32_t reserved;
+	uint32_t domain; /* enum ma_domain */
 };
 
 /*
@@ -301,8 +301,9 @@ enum {
 /*
  * Exact mode's heap state, kept by the hook because no daemon can take 20 million events a second.
  * `lock` serialises every change. The arena that follows the struct holds, in pages of 4 KiB taken
- * one after the other (page n of the arena: index n, from 1), directories of MA_SHADOW_PAGES
- * uint32_t arena pages (256 pages each) and shadow pages of MA_SHADOW_SLOTS struct ma_shadow.
+ * one after the other (page n of the arena, from 1, lies (n - 1) * 4096 bytes into it; 0 = none),
+ * directories of MA_SHADOW_PAGES uint32_t arena pages (256 pages each) and shadow pages of
+ * MA_SHADOW_SLOTS struct ma_shadow.
  * regions[address >> 30] is the arena page of a directory, directory[(address >> 12) & 0x3ffff] the
  * arena page of a shadow page. All of it is sparse: only what was touched takes memory.
  * The reader may see a site between two stores; totals are exact once the target is still.

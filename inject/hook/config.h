@@ -76,7 +76,9 @@ struct ma_thunk_data {
 	uint32_t state;	  /* enum ma_thunk_state */
 	char release[32]; /* memattach's version, NUL-terminated */
 	uint64_t config;  /* address of struct ma_hook_config, 0 when idle */
-	uint64_t reserved[4];
+	uint64_t escaped; /* bit d: domain d's table was foreign at the last stop, so that somebody's
+			     allocator may still call our thunks (bit 3: the arenas' table) */
+	uint64_t reserved[3];
 	uint64_t target[MA_FN_COUNT]; /* where thunk i jumps; one aligned store switches it */
 	uint64_t next[MA_FN_COUNT];   /* the definition behind thunk i; 0 = thunk not in use */
 };
@@ -103,6 +105,8 @@ struct ma_hook_config {
 	uint64_t r_debug;     /* struct r_debug of the dynamic loader: the link map's head */
 	uint64_t dl_handle;   /* of the hook, stored by the boot code after dlopen */
 	uint64_t dlsym;	      /* libc's; running a pass = dlsym(dl_handle, "ma_hook_pass") */
+	uint64_t exe_phdr;    /* the executable's program headers: AT_PHDR of its auxiliary vector */
+	uint64_t exe_phnum;   /* AT_PHNUM; 0 = unknown, then its slots are left alone */
 	uint64_t next[MA_FN_SYMBOLS]; /* first definition in link-map order; 0 = none in this process */
 	uint64_t py_get_allocator;    /* PyMem_GetAllocator(int domain, PyMemAllocatorEx *) */
 	uint64_t py_set_allocator;
