@@ -136,11 +136,17 @@ static bool is_range(uint64_t address, uint64_t size_bytes)
 	       size_bytes <= USER_END - address;
 }
 
+static bool is_domain(uint32_t domain)
+{
+	return domain >= MA_DOMAIN_OBJECT && domain <= MA_DOMAIN_MMAP;
+}
+
 int ma_event_check(const struct ma_event *event)
 {
 	if (event->sequence == 0 || event->kind < MA_EVENT_ALLOC || event->kind > MA_EVENT_UNMAP)
 		return MA_ERR_PROTOCOL;
-	if (!is_range(event->address, event->size_bytes) || event->site >= MA_SITES)
+	if (!is_range(event->address, event->size_bytes) || event->site >= MA_SITES ||
+	    !is_domain(event->domain))
 		return MA_ERR_PROTOCOL;
 	bool region = event->kind == MA_EVENT_MAP || event->kind == MA_EVENT_UNMAP;
 	if (event->interval_bytes > (region ? 0 : MAX_INTERVAL))
@@ -179,7 +185,7 @@ int ma_site_copy(const struct ma_tables *tables, uint32_t id, struct ma_site *si
 		return MA_ERR_PROTOCOL;
 	struct ma_site copy;
 	copy_words(&copy, &tables->sites[id], sizeof copy / sizeof(uint64_t));
-	if (copy.domain < MA_DOMAIN_OBJECT || copy.domain > MA_DOMAIN_MMAP)
+	if (!is_domain(copy.domain))
 		return MA_ERR_PROTOCOL;
 	if (copy.thread >= MA_THREAD_SLOTS || copy.flags > STACK_FLAGS ||
 	    copy.stack >= MA_STACK_WORDS)
@@ -235,7 +241,7 @@ int ma_live_copy(const struct ma_live *live, uint32_t bucket, int way, uint64_t 
 	if (__atomic_load_n(slot, __ATOMIC_RELAXED) != found)
 		return 0;
 	if (!is_range(found, copy.size_bytes) || copy.site >= MA_SITES ||
-	    copy.interval_bytes > MAX_INTERVAL)
+	    copy.interval_bytes > MAX_INTERVAL || !is_domain(copy.domain))
 		return 0;
 	*address = found;
 	*entry = copy;

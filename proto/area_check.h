@@ -24,7 +24,7 @@ int ma_area_check_ident(const struct ma_area *area, uint64_t area_bytes,
  */
 int ma_ring_take(struct ma_ring *ring, struct ma_event *events, int max, uint64_t *lost);
 
-/* Is this copied event well-formed? (kind, address, size, site below MA_SITES) */
+/* Is this copied event well-formed? (kind, address, size, domain, site below MA_SITES) */
 int ma_event_check(const struct ma_event *event);
 
 /*
