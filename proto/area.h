@@ -309,9 +309,9 @@ enum {
  * The reader may see a site between two stores; totals are exact once the target is still.
  */
 struct ma_exact {
-	uint32_t lock;
+	uint32_t lock; /* 0 -> thread id; waiters take it over from a holder that never ends */
 	uint32_t reserved;
-	uint64_t lock_tsc;
+	uint64_t reserved1;
 	uint64_t allocated_bytes;
 	uint64_t allocated_count;
 	uint64_t live_bytes;
