@@ -79,6 +79,9 @@ int ma_proc_syscall_read(pid_t pid, pid_t tid, struct ma_proc_syscall *call,
 /* Thread ids, ascending. *tids is returned-owned (free it). MA_ERR_NO_PROCESS and others. */
 int ma_proc_tasks(pid_t pid, pid_t **tids, size_t *count, struct ma_error *error);
 
+/* Every process that /proc shows, ascending. *pids is returned-owned. */
+int ma_proc_pids(pid_t **pids, size_t *count, struct ma_error *error);
+
 /* Children of every thread of pid, by scanning /proc for PPid. *pids is returned-owned. */
 int ma_proc_children(pid_t pid, pid_t **pids, size_t *count, struct ma_error *error);
 
