@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The walk over a thread's Python frames, done by that thread itself inside an allocator hook. The
+ * frames of the running thread do not change under it, and each holds a reference on its code
+ * object, with or without the GIL; so plain loads are enough. Facts from CPython's headers:
+ *
+ *   3.8 - 3.10   PyFrameObject chain by f_back (Include/cpython/frameobject.h); f_lasti is -1
+ *                before the first instruction
+ *   3.11 on      _PyInterpreterFrame chain by `previous` (pycore_frame.h). A frame whose position
+ *                lies before _co_firsttraceable is still being set up (_PyFrame_IsIncomplete) and
+ *                is left out, as CPython's own tracebacks leave it out; a generator's frame is
+ *                always complete. Frames that the interpreter itself owns run no Python code.
+ *   3.14 on      f_executable carries tag bits (pycore_stackref.h)
+ */
+#include "inject/hook/cpu.h"
+#include "inject/hook/python_memory.h"
+#include "inject/hook/tables.h"
+
+enum {
+	MAX_HOPS = 4 * MA_MAX_FRAMES, /* frames looked at, those left out included */
+	MAX_OFFSET = 1 << 28,         /* bytes of bytecode that we believe in */
+};
+
+typedef uint64_t this_thread_state(void); /* PyGILState_GetThisThreadState, a leaf */
+
+/*
+ * The state of this thread, or 0 with a flag that says why there is none.
+ *
+ * Until 3.11 the function returns the first state that this thread ever had, which is the wrong one
+ * while it runs another interpreter. Where several interpreters exist (the newest is not the main
+ * one) the GIL's holder is asked: when that is a state of this thread, it is the running one;
+ * otherwise nobody can tell. The holder may belong to another thread that is just about to free it,
+ * but a state is small heap memory that was in use a moment ago: at worst the thread id read there
+ * is stale, and a stale one is not ours.
+ */
+static uint64_t thread_state(const struct ma_hook_config *config, uint32_t *flags)
+{
+	const struct ma_py_layout *layout = &config->layout;
+	this_thread_state *get = (this_thread_state *)(uintptr_t)config->py_thread_state;
+	uint64_t state = get ? get() : 0, holder;
+
+	if (!state) {
+		*flags |= MA_STACK_NO_PYTHON;
+		return 0;
+	}
+	if (layout->runtime_gil_holder == MA_PY_ABSENT ||
+	    ma_py_word(config->py_runtime, layout->runtime_head_interpreter) ==
+		    ma_py_word(config->py_runtime, layout->runtime_main_interpreter))
+		return state;
+	holder = ma_py_word(config->py_runtime, layout->runtime_gil_holder);
+	if (holder == state)
+		return state;
+	if (ma_py_pointer(holder) &&
+	    ma_py_word(holder, layout->tstate_thread_id) == ma_cpu_thread_pointer())
+		return holder;
+	*flags |= MA_STACK_FOREIGN;
+	return 0;
+}
+
+/* The innermost frame of a state; 0 = none. */
+static uint64_t first_frame(const struct ma_py_layout *layout, uint64_t state, uint32_t *flags)
+{
+	uint64_t cframe;
+
+	if (!ma_py_pointer(state)) {
+		*flags |= MA_STACK_BROKEN;
+		return 0;
+	}
+	if (layout->tstate_cframe == MA_PY_ABSENT)
+		return ma_py_word(state, layout->tstate_frame);
+	cframe = ma_py_word(state, layout->tstate_cframe);
+	if (!cframe)
+		return 0;
+	if (!ma_py_pointer(cframe)) {
+		*flags |= MA_STACK_BROKEN;
+		return 0;
+	}
+	return ma_py_word(cframe, layout->cframe_current_frame);
+}
+
+/* Where in its bytecode a frame is, in bytes; negative before its first instruction. */
+static inline int64_t frame_offset(const struct ma_py_layout *layout, uint64_t frame, uint64_t code)
+{
+	switch (layout->position) {
+	case MA_PY_LASTI_BYTES:
+		return (int32_t)ma_py_int(frame, layout->frame_position);
+	case MA_PY_LASTI_UNITS:
+		return (int64_t)(int32_t)ma_py_int(frame, layout->frame_position) * 2;
+	default: /* a pointer to the last code unit begun (3.11, 3.12) or to the current one */
+		return (int64_t)(ma_py_word(frame, layout->frame_position) - code -
+				 layout->code_instructions);
+	}
+}
+
+/* Does this frame run Python code? (_PyFrame_IsIncomplete and its relatives) */
+static inline bool frame_counts(const struct ma_py_layout *layout, uint8_t owner, uint64_t code,
+				int64_t offset)
+{
+	if (layout->code_first_traceable == MA_PY_ABSENT || owner == layout->owner_generator)
+		return true;
+	return offset >= 2 * (int64_t)(int32_t)ma_py_int(code, layout->code_first_traceable);
+}
+
+/* What a look at one frame says. */
+struct place {
+	uint64_t previous; /* the next frame outwards */
+	uint64_t code;     /* 0 = runs no Python code: leave it out */
+	uint32_t offset;
+};
+
+/* Looks at a frame. False when it is not what a frame must be. */
+static inline bool look(const struct ma_py_layout *layout, uint64_t frame, struct place *place)
+{
+	uint8_t owner = 0;
+	uint64_t code;
+	int64_t offset;
+
+	if (!ma_py_pointer(frame))
+		return false;
+	place->previous = ma_py_word(frame, layout->frame_previous);
+	place->code = 0;
+	if (layout->frame_owner != MA_PY_ABSENT)
+		owner = ma_py_byte(frame, layout->frame_owner);
+	if (layout->owner_skip && owner >= layout->owner_skip)
+		return true;
+	code = ma_py_word(frame, layout->frame_code) & ~(uint64_t)layout->code_ref_mask;
+	if (!ma_py_pointer(code))
+		return false;
+	offset = frame_offset(layout, frame, code);
+	if (offset > MAX_OFFSET || offset < -MAX_OFFSET)
+		return false;
+	if (!frame_counts(layout, owner, code, offset))
+		return true;
+	place->code = code;
+	place->offset = offset < 0 ? 0 : (uint32_t)offset;
+	return true;
+}
+
+/* The id of a code object that runs on this thread, described if it is new; 0 = cannot be. */
+static inline uint32_t code_id(struct ma_area *area, const struct ma_py_layout *layout,
+			       const struct ma_writer *writer, uint64_t code, bool *busy)
+{
+	uint32_t id = ma_codes_find(&area->tables, code);
+
+	if (id == MA_CODE_UNSEEN)
+		id = ma_codes_describe(area, layout, writer, code, busy);
+	if (!id)
+		ma_counter_add(&area->counters.frames_unknown, 1);
+	return id;
+}
+
+void ma_frames_walk(struct ma_area *area, const struct ma_hook_config *config,
+		    const struct ma_writer *writer, struct ma_walk *walk)
+{
+	const struct ma_py_layout *layout = &config->layout;
+	const uint64_t *finalizing = ma_py_at(config->py_runtime + layout->runtime_finalizing);
+	uint64_t state = 0, frame = 0, hash = 0;
+	uint32_t hops = 0, count = 0;
+	struct place place;
+
+	walk->busy = false;
+	walk->flags = 0;
+	if (!__atomic_load_n(finalizing, __ATOMIC_RELAXED))
+		state = thread_state(config, &walk->flags);
+	if (state)
+		frame = first_frame(layout, state, &walk->flags);
+	for (; frame; frame = place.previous) {
+		/* Asked at each frame: states and frames are freed soon after it is set. */
+		if (__atomic_load_n(finalizing, __ATOMIC_RELAXED))
+			break;
+		if (!look(layout, frame, &place)) {
+			walk->flags |= MA_STACK_BROKEN;
+			break;
+		}
+		if (++hops == MAX_HOPS || (place.code && count == MA_MAX_FRAMES)) {
+			walk->flags |= MA_STACK_TRUNCATED;
+			break;
+		}
+		if (!place.code)
+			continue;
+		walk->frames[count] = MA_FRAME(
+			code_id(area, layout, writer, place.code, &walk->busy), place.offset);
+		hash = ma_walk_mix(hash, walk->frames[count++]);
+	}
+	if (__atomic_load_n(finalizing, __ATOMIC_RELAXED))
+		walk->flags |= MA_STACK_FINALIZING;
+	if (!count && !walk->flags)
+		walk->flags = MA_STACK_NO_PYTHON;
+	walk->count = count;
+	walk->hash = hash;
+}
