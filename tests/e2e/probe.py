@@ -13,7 +13,7 @@ PAGE = 4096
 STATUS_FIELDS = ["Threads", "TracerPid", "Seccomp", "NoNewPrivs", "Uid", "Gid", "CapEff", "Groups",
                  "Umask"]
 SIGNAL_FIELDS = ["SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"]
-OURS = re.compile(r"memattach|ma_hook|ma-")
+OURS = re.compile(r"^/memfd:(memattach|ma[-_])")
 
 
 class Map:
@@ -160,7 +160,7 @@ def words_into(pid, areas):
     for area in maps(pid):
         if not area.name.startswith("/") or "x" in area.perms or OURS.search(area.name):
             continue
-        if area.perms[3] != "p" or "memfd:" in area.name:
+        if area.perms[3] != "p" or area.name.startswith("/memfd:"):
             continue
         data = read_memory(pid, area.start, area.bytes)
         for index, (word,) in enumerate(struct.iter_unpack("<Q", data[:len(data) // 8 * 8])):
