@@ -32,16 +32,19 @@ struct ma_bpf_input {
 
 /* Everything that a filter may answer. */
 struct ma_bpf_outcome {
-	bool allow;     /* ALLOW or LOG */
-	bool fail;      /* ERRNO */
-	bool trap;      /* TRAP: a SIGSYS that may kill */
-	bool trace;     /* TRACE or USER_NOTIF: somebody else decides */
-	bool kill;      /* KILL_THREAD, KILL_PROCESS, or an action that we do not know */
-	bool exhausted; /* too many paths: the rest counts as kill */
-	uint16_t error; /* an errno of `fail`, the last one seen */
+	bool allow;          /* ALLOW or LOG */
+	bool no_system_call; /* ERRNO with ENOSYS: as if the kernel were older */
+	bool fail;           /* ERRNO with another value, or with 0: the call is not made */
+	bool trap;           /* TRAP: a SIGSYS, which kills unless handled */
+	bool supervise;      /* TRACE or USER_NOTIF: somebody else decides */
+	bool kill;           /* KILL_THREAD, KILL_PROCESS, or an action that we do not know */
 };
 
-/* Follows every path of a checked program that unknown inputs leave open; adds to *outcome. */
+/*
+ * Follows every path of a checked program that unknown inputs leave open; adds to *outcome. Where
+ * paths meet with different values, the value counts as unknown: the answer may hold more than what
+ * can happen, never less.
+ */
 void ma_bpf_explore(const struct sock_filter *program, size_t count,
 		    const struct ma_bpf_input *input, struct ma_bpf_outcome *outcome);
 

@@ -111,14 +111,15 @@ struct scan {
 	bool ambiguous;
 };
 
-/* Looks at every string that begins in buffer[0, starts); buffer[bytes] is NUL. */
-static void scan_buffer(struct scan *scan, const char *buffer, size_t starts, size_t bytes)
+/* Looks at every string "N.…" whose dot is in buffer[2, dots); a NUL follows the buffer. */
+static void scan_buffer(struct scan *scan, const char *buffer, size_t dots)
 {
-	for (size_t i = 0; i + 1 < starts; i++) {
-		if (buffer[i] || !isdigit((unsigned char)buffer[i + 1]) || i + 2 >= bytes ||
-		    buffer[i + 2] != '.')
+	const char *end = buffer + dots, *dot = buffer + 2;
+	while (dot < end && (dot = memchr(dot, '.', (size_t)(end - dot)))) {
+		const char *text = dot++ - 1;
+		if (text[-1] || !isdigit((unsigned char)text[0]))
 			continue;
-		uint32_t version = scan->judge(buffer + i + 1);
+		uint32_t version = scan->judge(text);
 		if (!version || (scan->wanted_minor && version >> 16 != scan->wanted_minor))
 			continue;
 		scan->ambiguous |= scan->version && scan->version != version;
@@ -143,7 +144,7 @@ static int scan_segments(const struct ma_target_memory *memory, const struct ma_
 			size_t got = ma_memory_read_some(memory, ma_raddr(at), buffer, want, NULL);
 			buffer[got] = '\0';
 			bool more = got == want && left > want;
-			scan_buffer(scan, buffer, more ? got - SCAN_OVERLAP_BYTES : got, got);
+			scan_buffer(scan, buffer, more ? got - SCAN_OVERLAP_BYTES / 2 : got);
 			if (!more)
 				break;
 			at += got - SCAN_OVERLAP_BYTES;
