@@ -78,61 +78,53 @@ static uint64_t first_frame(const struct ma_py_layout *layout, uint64_t state, u
 	return ma_py_word(cframe, layout->cframe_current_frame);
 }
 
-/* Where in its bytecode a frame is, in bytes; negative before its first instruction. */
-static inline int64_t frame_offset(const struct ma_py_layout *layout, uint64_t frame, uint64_t code)
-{
-	switch (layout->position) {
-	case MA_PY_LASTI_BYTES:
-		return (int32_t)ma_py_int(frame, layout->frame_position);
-	case MA_PY_LASTI_UNITS:
-		return (int64_t)(int32_t)ma_py_int(frame, layout->frame_position) * 2;
-	default: /* a pointer to the last code unit begun (3.11, 3.12) or to the current one */
-		return (int64_t)(ma_py_word(frame, layout->frame_position) - code -
-				 layout->code_instructions);
-	}
-}
-
-/* Does this frame run Python code? (_PyFrame_IsIncomplete and its relatives) */
-static inline bool frame_counts(const struct ma_py_layout *layout, uint8_t owner, uint64_t code,
-				int64_t offset)
-{
-	if (layout->code_first_traceable == MA_PY_ABSENT || owner == layout->owner_generator)
-		return true;
-	return offset >= 2 * (int64_t)(int32_t)ma_py_int(code, layout->code_first_traceable);
-}
-
 /* What a look at one frame says. */
 struct place {
 	uint64_t previous; /* the next frame outwards */
 	uint64_t code;     /* 0 = runs no Python code: leave it out */
-	uint32_t offset;
+	int64_t offset;    /* of the instruction, in bytes; negative before the first one */
 };
 
-/* Looks at a frame. False when it is not what a frame must be. */
-static inline bool look(const struct ma_py_layout *layout, uint64_t frame, struct place *place)
+/* A PyFrameObject of 3.8 to 3.10. False when it is not what a frame must be. */
+static inline bool look_at_object(const struct ma_py_layout *layout, uint64_t frame,
+				  struct place *place)
 {
-	uint8_t owner = 0;
+	int64_t position;
+
+	if (!ma_py_pointer(frame))
+		return false;
+	position = (int32_t)ma_py_int(frame, layout->frame_position);
+	place->previous = ma_py_word(frame, layout->frame_previous);
+	place->code = ma_py_word(frame, layout->frame_code);
+	place->offset = layout->position == MA_PY_LASTI_UNITS ? position * 2 : position;
+	return ma_py_pointer(place->code);
+}
+
+/* An _PyInterpreterFrame of 3.11 on: the same, with _PyFrame_IsIncomplete. */
+static inline bool look_at_interpreter_frame(const struct ma_py_layout *layout, uint64_t frame,
+					     struct place *place)
+{
 	uint64_t code;
-	int64_t offset;
+	uint8_t owner;
 
 	if (!ma_py_pointer(frame))
 		return false;
 	place->previous = ma_py_word(frame, layout->frame_previous);
-	place->code = 0;
-	if (layout->frame_owner != MA_PY_ABSENT)
-		owner = ma_py_byte(frame, layout->frame_owner);
-	if (layout->owner_skip && owner >= layout->owner_skip)
+	owner = ma_py_byte(frame, layout->frame_owner);
+	if (owner >= layout->owner_skip && layout->owner_skip) {
+		place->code = 0;
 		return true;
+	}
 	code = ma_py_word(frame, layout->frame_code) & ~(uint64_t)layout->code_ref_mask;
 	if (!ma_py_pointer(code))
 		return false;
-	offset = frame_offset(layout, frame, code);
-	if (offset > MAX_OFFSET || offset < -MAX_OFFSET)
-		return false;
-	if (!frame_counts(layout, owner, code, offset))
-		return true;
 	place->code = code;
-	place->offset = offset < 0 ? 0 : (uint32_t)offset;
+	/* The position is the code unit begun last (3.11, 3.12) or the current one. */
+	place->offset = (int64_t)(ma_py_word(frame, layout->frame_position) - code -
+				  layout->code_instructions);
+	if (owner != layout->owner_generator &&
+	    place->offset < 2 * (int64_t)(int32_t)ma_py_int(code, layout->code_first_traceable))
+		place->code = 0;
 	return true;
 }
 
@@ -149,26 +141,25 @@ static inline uint32_t code_id(struct ma_area *area, const struct ma_py_layout *
 	return id;
 }
 
-void ma_frames_walk(struct ma_area *area, const struct ma_hook_config *config,
-		    const struct ma_writer *writer, struct ma_walk *walk)
+/* Walks from a frame outwards. `objects` is constant at each call, so that there are two loops. */
+static inline __attribute__((always_inline)) void
+walk_from(struct ma_area *area, const struct ma_hook_config *config, const struct ma_writer *writer,
+	  struct ma_walk *walk, uint64_t frame, bool objects)
 {
-	const struct ma_py_layout *layout = &config->layout;
-	const uint64_t *finalizing = ma_py_at(config->py_runtime + layout->runtime_finalizing);
-	uint64_t state = 0, frame = 0, hash = 0;
+	const struct ma_py_layout copy = config->layout, *layout = &copy; /* for the registers */
+	const uint64_t *finalizing = ma_py_at(config->py_runtime + copy.runtime_finalizing);
+	uint64_t hash = 0, word;
 	uint32_t hops = 0, count = 0;
 	struct place place;
 
-	walk->busy = false;
-	walk->flags = 0;
-	if (!__atomic_load_n(finalizing, __ATOMIC_RELAXED))
-		state = thread_state(config, &walk->flags);
-	if (state)
-		frame = first_frame(layout, state, &walk->flags);
 	for (; frame; frame = place.previous) {
 		/* Asked at each frame: states and frames are freed soon after it is set. */
-		if (__atomic_load_n(finalizing, __ATOMIC_RELAXED))
+		if (__atomic_load_n(finalizing, __ATOMIC_RELAXED)) {
+			walk->flags |= MA_STACK_FINALIZING;
 			break;
-		if (!look(layout, frame, &place)) {
+		}
+		if (!(objects ? look_at_object(layout, frame, &place)
+			      : look_at_interpreter_frame(layout, frame, &place))) {
 			walk->flags |= MA_STACK_BROKEN;
 			break;
 		}
@@ -178,14 +169,39 @@ void ma_frames_walk(struct ma_area *area, const struct ma_hook_config *config,
 		}
 		if (!place.code)
 			continue;
-		walk->frames[count] = MA_FRAME(
-			code_id(area, layout, writer, place.code, &walk->busy), place.offset);
-		hash = ma_walk_mix(hash, walk->frames[count++]);
+		if (place.offset < 0)
+			place.offset = 0;
+		if (place.offset > MAX_OFFSET) {
+			walk->flags |= MA_STACK_BROKEN;
+			break;
+		}
+		word = MA_FRAME(code_id(area, &config->layout, writer, place.code, &walk->busy),
+				place.offset);
+		hash = ma_walk_mix(hash, word);
+		walk->frames[count++] = word;
 	}
-	if (__atomic_load_n(finalizing, __ATOMIC_RELAXED))
-		walk->flags |= MA_STACK_FINALIZING;
-	if (!count && !walk->flags)
-		walk->flags = MA_STACK_NO_PYTHON;
 	walk->count = count;
 	walk->hash = hash;
+}
+
+void ma_frames_walk(struct ma_area *area, const struct ma_hook_config *config,
+		    const struct ma_writer *writer, struct ma_walk *walk)
+{
+	const struct ma_py_layout *layout = &config->layout;
+	uint64_t state, frame = 0;
+
+	*walk = (struct ma_walk){.frames = walk->frames};
+	if (*(const uint64_t *)ma_py_at(config->py_runtime + layout->runtime_finalizing)) {
+		walk->flags = MA_STACK_FINALIZING;
+		return;
+	}
+	state = thread_state(config, &walk->flags);
+	if (state)
+		frame = first_frame(layout, state, &walk->flags);
+	if (layout->frame_owner == MA_PY_ABSENT)
+		walk_from(area, config, writer, walk, frame, true);
+	else
+		walk_from(area, config, writer, walk, frame, false);
+	if (!walk->count && !walk->flags)
+		walk->flags = MA_STACK_NO_PYTHON;
 }

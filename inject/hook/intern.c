@@ -31,10 +31,12 @@ static uint64_t stack_hash(const struct ma_walk *walk)
 static bool same_stack(const struct ma_tables *tables, uint32_t id, uint64_t hash,
 		       const struct ma_walk *walk)
 {
-	const uint64_t *record = &tables->stack_log[id];
+	const uint64_t *record;
 
-	if (id > MA_STACK_WORDS - 2 - walk->count || record[1] != hash ||
-	    record[0] != stack_head(walk))
+	if (id > MA_STACK_WORDS - 2 - walk->count)
+		return false;
+	record = &tables->stack_log[id];
+	if (record[1] != hash || record[0] != stack_head(walk))
 		return false;
 	for (uint32_t i = 0; i < walk->count; i++)
 		if (record[2 + i] != walk->frames[i])
@@ -72,10 +74,11 @@ static uint32_t add_stack(struct ma_tables *tables, uint64_t hash, const struct 
 {
 	uint64_t id = __atomic_load_n(&tables->stack_used, __ATOMIC_ACQUIRE);
 	uint64_t words = 2 + (uint64_t)walk->count;
-	uint64_t *record = &tables->stack_log[id];
+	uint64_t *record;
 
 	if (!free || id == 0 || id > MA_STACK_WORDS || words > MA_STACK_WORDS - id)
 		return 0;
+	record = &tables->stack_log[id];
 	record[0] = stack_head(walk);
 	record[1] = hash;
 	for (uint32_t i = 0; i < walk->count; i++)

@@ -22,10 +22,13 @@ static inline bool ma_py_readable(uint64_t address)
 	return address - 4096 < (UINT64_C(1) << 47) - 2 * 4096;
 }
 
-/* The same for a pointer to an object or a frame, which CPython aligns to 8 bytes at least. */
+/*
+ * The same for a pointer to an object or a frame, which CPython aligns to 8 bytes at least:
+ * rotated, a misaligned one becomes a huge number, so that one comparison asks both questions.
+ */
 static inline bool ma_py_pointer(uint64_t address)
 {
-	return ma_py_readable(address) && (address & 7) == 0;
+	return (address >> 3 | address << 61) - 4096 / 8 < ((UINT64_C(1) << 47) - 2 * 4096) / 8;
 }
 
 static inline uint64_t ma_py_word(uint64_t address, uint64_t offset)
