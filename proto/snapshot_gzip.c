@@ -7,22 +7,21 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "proto/snapshot.h"
-
 enum { GZIP_WINDOW = 15 + 16 };
 #define FIRST_ROOM ((size_t)64 << 10)
 #define PIECE      ((size_t)1 << 30) /* zlib counts in 32 bits */
 
-/* A buffer that grows up to MA_SNAPSHOT_MAX_BYTES and one byte, which tells "too large". */
+/* A buffer that grows up to max_bytes and one byte, which tells "too large". */
 struct output {
 	uint8_t *bytes;
 	size_t used;
 	size_t room;
+	size_t max_bytes;
 };
 
 static int grow(struct output *output)
 {
-	size_t most = (size_t)MA_SNAPSHOT_MAX_BYTES + 1;
+	size_t most = output->max_bytes + 1;
 	size_t room = output->room ? output->room * 2 : FIRST_ROOM;
 	if (room > most)
 		room = most;
@@ -55,7 +54,7 @@ static int run(z_stream *stream, const uint8_t *bytes, size_t size, struct outpu
 	stream->next_in = (Bytef *)(uintptr_t)bytes;
 	while (result == Z_OK) {
 		if (output->used == output->room) {
-			if (output->used > MA_SNAPSHOT_MAX_BYTES)
+			if (output->used > output->max_bytes)
 				return Z_OK;
 			if (grow(output))
 				return Z_MEM_ERROR;
@@ -85,8 +84,9 @@ static uint64_t stated_size(const gz_header *header, const uint8_t *extra)
 	return memcmp(expected, extra, sizeof expected) == 0 ? stated : 0;
 }
 
-int ma_snapshot_inflate(const uint8_t *bytes, size_t size, uint8_t **raw, size_t *raw_bytes,
-			bool *complete, uint64_t *stated_bytes, struct ma_error *error)
+int ma_snapshot_inflate(const uint8_t *bytes, size_t size, uint64_t max_bytes, uint8_t **raw,
+			size_t *raw_bytes, bool *complete, uint64_t *stated_bytes,
+			struct ma_error *error)
 {
 	z_stream stream = {0};
 	uint8_t extra[MA_SNAPSHOT_EXTRA_BYTES] = {0};
@@ -94,14 +94,14 @@ int ma_snapshot_inflate(const uint8_t *bytes, size_t size, uint8_t **raw, size_t
 	if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "decompressing the snapshot");
 	inflateGetHeader(&stream, &header);
-	struct output output = {0};
+	struct output output = {.max_bytes = (size_t)max_bytes};
 	int result = run(&stream, bytes, size, &output);
 	size_t consumed = stream.total_in;
 	int code = 0;
 	if (result == Z_MEM_ERROR)
 		code = ma_error_set(error, MA_ERR_FAILED, ENOMEM, "decompressing the snapshot");
-	else if (output.used > MA_SNAPSHOT_MAX_BYTES)
-		code = damaged(error, consumed, "it grows beyond 4 GiB");
+	else if (output.used > max_bytes)
+		code = damaged(error, consumed, "it grows beyond what a snapshot may have");
 	else if (result == Z_STREAM_END && consumed < size)
 		code = damaged(error, consumed, "something follows the end of the compressed data");
 	else if (result != Z_STREAM_END && result != Z_BUF_ERROR)

@@ -25,7 +25,8 @@ bool ma_snapshot_is_gzip(const uint8_t *bytes, size_t size);
  * Errors: MA_ERR_PROTOCOL for damage and for more than MA_SNAPSHOT_MAX_BYTES, MA_ERR_FAILED for no
  * memory.
  */
-int ma_snapshot_inflate(const uint8_t *bytes, size_t size, uint8_t **raw, size_t *raw_bytes,
-			bool *complete, uint64_t *stated_bytes, struct ma_error *error);
+int ma_snapshot_inflate(const uint8_t *bytes, size_t size, uint64_t max_bytes, uint8_t **raw,
+			size_t *raw_bytes, bool *complete, uint64_t *stated_bytes,
+			struct ma_error *error);
 
 #endif

@@ -204,8 +204,8 @@ int ma_snapshot_parse(const uint8_t *bytes, size_t size, Memattach__Profile **pr
 	bool complete = true, gzip = ma_snapshot_is_gzip(bytes, size);
 	int code = 0;
 	if (gzip) {
-		code = ma_snapshot_inflate(bytes, size, &inflated, &raw_bytes, &complete,
-					   &stated_bytes, error);
+		code = ma_snapshot_inflate(bytes, size, MA_SNAPSHOT_MAX_BYTES, &inflated,
+					   &raw_bytes, &complete, &stated_bytes, error);
 		if (code)
 			return code;
 		raw = inflated;
