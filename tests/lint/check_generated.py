@@ -12,7 +12,7 @@ import sys
 
 import lint_common
 
-GENERATORS = ["scripts/gen-layouts"]
+GENERATORS = ["scripts/gen-layouts", "scripts/gen-log-table"]
 SKIP = 77
 
 

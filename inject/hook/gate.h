@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every slow path passes on its way in and out: is the hook on in this process, is this thread
+ * in the hook already, and does the daemon still want the data.
+ */
+#ifndef MA_HOOK_GATE_H
+#define MA_HOOK_GATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inject/hook/state.h"
+#include "inject/hook/tls.h"
+
+/*
+ * While nobody wants data, a thread asks again after so many bytes; while the gate is closed,
+ * sooner: asking costs less, and a thread may come just before it opens.
+ */
+enum { MA_RECHECK_BYTES = 1 << 20, MA_RECHECK_CLOSED_BYTES = 4096 };
+
+/* One stay in a slow path; lives on the stack of the function that began it. */
+struct ma_visit {
+	struct ma_tls *tls;
+	uint64_t ticks;   /* when it began; 0 = not timed */
+	uint32_t tid;     /* of this thread, not 0 */
+	bool nested;      /* another visit of this thread may be at work up the stack */
+	bool left_behind; /* none is: what carries this thread's id was left behind */
+};
+
+/* The gate page reads 0 in a child made by fork, where nothing else of ours may be touched. */
+static inline bool ma_gate_on(void)
+{
+	return __atomic_load_n(ma_hook.gate, __ATOMIC_RELAXED) != 0;
+}
+
+/* Milliseconds since the attach, as the daemon last said. */
+static inline uint32_t ma_clock_ms(void)
+{
+	return __atomic_load_n(&ma_hook.area->control.clock_ms, __ATOMIC_RELAXED);
+}
+
+/*
+ * Begins a visit. False when the gate is closed; then there is nothing to end. `inside` of the
+ * thread holds the stack address of the visit that is at work. Stacks grow down: a visit at a
+ * higher address is at work still, and we are nested in it (a signal handler allocates); one at a
+ * lower address was left behind, by siglongjmp or by a vfork child that was killed. One that was
+ * left behind at a higher address is noticed after some hundred visits.
+ */
+MA_HIDDEN bool ma_gate_enter(struct ma_visit *visit, bool timed);
+MA_HIDDEN void ma_gate_leave(const struct ma_visit *visit);
+
+/* Is recording switched on, and the daemon alive? Says so in counters.fault when that changes. */
+MA_HIDDEN bool ma_gate_wanted(void);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PyMemAllocatorEx is {ctx, malloc, calloc, realloc, free}, PyObjectArenaAllocator {ctx, alloc,
+ * free} (CPython 3.8 to 3.15, Include/cpython/pymem.h, objimpl.h); they are read and written by the
+ * interpreter's own Get and Set functions only.
+ *
+ * A thunk may outlive its place in a table: tracemalloc, started while we are in, keeps our thunk
+ * as the allocator behind it. If such a table were given our thunk a second time, it would call
+ * itself for ever. So a table that was foreign at the last stop (`escaped`) and holds neither our
+ * thunk nor what is behind it is left alone; its thunk is switched on, in case somebody still calls
+ * it.
+ */
+#include "inject/hook/python_tables.h"
+
+#include <stdbool.h>
+
+#include "inject/hook/entries.h"
+#include "inject/hook/state.h"
+
+enum {
+	DOMAIN_RAW = 0, /* PYMEM_DOMAIN_RAW and its neighbours */
+	DOMAIN_MEM = 1,
+	DOMAIN_OBJ = 2,
+	ARENAS = 3,
+	MAX_WORDS = 4,
+};
+
+typedef void domain_function(int domain, uint64_t *table);
+typedef void arena_function(uint64_t *table);
+
+struct table {
+	int domain;
+	enum ma_fn first; /* thunk of the first function word */
+	uint32_t words;
+};
+
+/* In the order of installation: arenas first, so that no arena is counted as the program's. */
+static const struct table tables[] = {
+	{ARENAS, MA_FN_ARENA_ALLOC, 2},
+	{DOMAIN_MEM, MA_FN_MEM_MALLOC, 4},
+	{DOMAIN_OBJ, MA_FN_OBJ_MALLOC, 4},
+};
+
+enum { TABLES = sizeof tables / sizeof tables[0] };
+
+/* words[0] is ctx. */
+static void get(int domain, uint64_t words[MAX_WORDS + 1])
+{
+	const struct ma_hook_config *config = ma_hook.config;
+
+	if (domain == ARENAS)
+		((arena_function *)config->py_get_arena_allocator)(words);
+	else
+		((domain_function *)config->py_get_allocator)(domain, words);
+}
+
+static void set(int domain, uint64_t words[MAX_WORDS + 1])
+{
+	const struct ma_hook_config *config = ma_hook.config;
+
+	if (domain == ARENAS)
+		((arena_function *)config->py_set_arena_allocator)(words);
+	else
+		((domain_function *)config->py_set_allocator)(domain, words);
+}
+
+static bool can_reach(int domain)
+{
+	const struct ma_hook_config *config = ma_hook.config;
+
+	if (domain == ARENAS)
+		return config->py_get_arena_allocator && config->py_set_arena_allocator;
+	return config->py_get_allocator && config->py_set_allocator;
+}
+
+static uint64_t thunk(const struct table *table, uint32_t word)
+{
+	return ma_thunk_address((enum ma_fn)(table->first + word));
+}
+
+/* How many function words are our thunks. */
+static uint32_t ours(const struct table *table, const uint64_t words[MAX_WORDS + 1])
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < table->words; i++)
+		count += words[i + 1] == thunk(table, i);
+	return count;
+}
+
+static bool is_pymalloc(const struct table *table, const uint64_t words[MAX_WORDS + 1])
+{
+	uint64_t raw[MAX_WORDS + 1];
+
+	if (table->domain == ARENAS)
+		return true;
+	get(DOMAIN_RAW, raw);
+	return words[1] != raw[1];
+}
+
+/* Takes what is in the table as the definition behind our thunks. */
+static void adopt(const struct table *table, const uint64_t words[MAX_WORDS + 1])
+{
+	for (uint32_t i = 0; i < table->words; i++)
+		ma_hook.thunks->next[table->first + i] = words[i + 1];
+}
+
+static void switch_thunks_on(const struct table *table)
+{
+	for (uint32_t i = 0; i < table->words; i++) {
+		enum ma_fn fn = (enum ma_fn)(table->first + i);
+
+		ma_hook.next[fn] = ma_hook.thunks->next[fn];
+		__atomic_store_n(&ma_hook.thunks->target[fn],
+				 ma_entry_address(fn, (enum ma_mode)ma_hook.mode),
+				 __ATOMIC_RELEASE);
+	}
+}
+
+/* False: the table was left alone, and is not ours. */
+static bool install(const struct table *table)
+{
+	struct ma_thunk_data *thunks = ma_hook.thunks;
+	uint64_t words[MAX_WORDS + 1] = {0};
+	bool escaped = thunks->escaped >> table->domain & 1;
+
+	if (!can_reach(table->domain))
+		return true;
+	get(table->domain, words);
+	if (ours(table, words)) {
+		switch_thunks_on(table);
+		return true;
+	}
+	if (escaped && words[1] != thunks->next[table->first]) {
+		switch_thunks_on(table);
+		return false;
+	}
+	if (!is_pymalloc(table, words))
+		return true;
+	adopt(table, words);
+	switch_thunks_on(table);
+	for (uint32_t i = 0; i < table->words; i++)
+		words[i + 1] = thunk(table, i);
+	set(table->domain, words);
+	return true;
+}
+
+uint32_t ma_python_tables_install(void)
+{
+	uint32_t foreign = 0;
+
+	if (!ma_hook.small_limit)
+		return 0;
+	for (uint32_t i = 0; i < TABLES; i++)
+		if (!install(&tables[i]))
+			foreign |= 1u << tables[i].domain;
+	return foreign;
+}
+
+/* False: somebody else's words are in it, wholly or in part. */
+static bool restore(const struct table *table)
+{
+	uint64_t words[MAX_WORDS + 1] = {0};
+
+	/* Never installed, by us or an earlier attach: nothing of ours can be in it. */
+	if (!can_reach(table->domain) || !ma_hook.thunks->next[table->first])
+		return true;
+	get(table->domain, words);
+	if (ours(table, words) < table->words)
+		return words[1] == ma_hook.thunks->next[table->first];
+	for (uint32_t i = 0; i < table->words; i++)
+		words[i + 1] = ma_hook.thunks->next[table->first + i];
+	set(table->domain, words);
+	return true;
+}
+
+uint32_t ma_python_tables_restore(void)
+{
+	struct ma_thunk_data *thunks = ma_hook.thunks;
+	uint32_t foreign = 0;
+
+	for (uint32_t i = TABLES; i-- > 0;) {
+		uint64_t bit = UINT64_C(1) << tables[i].domain;
+
+		if (restore(&tables[i])) {
+			thunks->escaped &= ~bit;
+			continue;
+		}
+		thunks->escaped |= bit;
+		foreign |= (uint32_t)bit;
+	}
+	return foreign;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* Sampled mode's slow paths, and the events of both modes. */
+#include "inject/hook/record.h"
+
+#include "inject/hook/bloom.h"
+#include "inject/hook/gate.h"
+#include "inject/hook/live.h"
+#include "inject/hook/ring.h"
+#include "inject/hook/sampler.h"
+#include "inject/hook/site.h"
+#include "inject/hook/tables.h"
+
+enum {
+	DEFAULT_INTERVAL_BYTES = 64 << 10,
+	MAX_INTERVAL_BYTES = 64 << 20,
+};
+
+static uint32_t interval_wanted(void)
+{
+	uint32_t bytes = __atomic_load_n(&ma_hook.area->control.interval_bytes, __ATOMIC_RELAXED);
+
+	if (!bytes)
+		return DEFAULT_INTERVAL_BYTES;
+	return bytes < MAX_INTERVAL_BYTES ? bytes : MAX_INTERVAL_BYTES;
+}
+
+static struct ma_ring *claim_ring(const struct ma_visit *visit)
+{
+	return ma_ring_claim(ma_hook.area, visit->tid, visit->tls->slot, visit->left_behind);
+}
+
+static struct ma_event taken_event(enum ma_event_kind kind, uint64_t address,
+				   const struct ma_taken *taken)
+{
+	return (struct ma_event){
+		.address = address,
+		.size_bytes = taken->size_bytes,
+		.site = taken->site,
+		.interval_bytes = taken->interval_bytes,
+		.clock_ms = taken->birth_ms,
+		.kind = (uint16_t)kind,
+		.domain = (uint16_t)taken->domain,
+	};
+}
+
+static struct ma_live_entry live_entry(const struct ma_taken *taken)
+{
+	return (struct ma_live_entry){
+		.size_bytes = taken->size_bytes,
+		.site = taken->site,
+		.interval_bytes = taken->interval_bytes,
+		.birth_ms = taken->birth_ms,
+		.domain = taken->domain,
+	};
+}
+
+static struct ma_taken taken_of(const struct ma_live_entry *entry)
+{
+	return (struct ma_taken){
+		.size_bytes = entry->size_bytes,
+		.site = entry->site,
+		.interval_bytes = entry->interval_bytes,
+		.birth_ms = entry->birth_ms,
+		.domain = entry->domain,
+	};
+}
+
+/* Tells of one event, or counts it in *dropped. */
+static void tell(const struct ma_visit *visit, const struct ma_event *event, uint64_t *dropped)
+{
+	struct ma_ring *ring = claim_ring(visit);
+	bool told = ring && ma_ring_has_room(ring, 1);
+
+	if (told)
+		ma_ring_push(ma_hook.area, ring, event);
+	else
+		ma_counter_add(dropped, 1);
+	if (ring)
+		ma_ring_release(ring, visit->tid);
+}
+
+/*
+ * Live set first, then the filter, then the event: whoever sees the filter's bits finds the entry,
+ * and the entry of an event that is lost is counted as a loss and not in the live set.
+ */
+static void sample(struct ma_ring *ring, const struct ma_visit *visit, uint64_t address,
+		   struct ma_taken *made)
+{
+	struct ma_area *area = ma_hook.area;
+	struct ma_live_entry old;
+	struct ma_live_entry entry;
+	struct ma_event event;
+	int outcome;
+
+	made->site = ma_hook_site(ring->frames, (uint8_t)made->domain, visit->tls->slot);
+	entry = live_entry(made);
+	outcome = ma_live_enter(&area->live, address, &entry, &old);
+	if (outcome & MA_LIVE_REPLACED) {
+		struct ma_taken gone = taken_of(&old);
+
+		event = taken_event(MA_EVENT_FREE_IMPLICIT, address, &gone);
+		ma_ring_push(area, ring, &event);
+		ma_counter_add(&area->counters.implicit_frees, 1);
+	}
+	if (!(outcome & MA_LIVE_ENTERED)) {
+		ma_counter_add(&area->counters.dropped_allocs, 1);
+		return;
+	}
+	ma_bloom_add(area, address);
+	event = taken_event(MA_EVENT_ALLOC, address, made);
+	ma_ring_push(area, ring, &event);
+	ma_counter_add(&area->counters.samples, 1);
+}
+
+static void sample_or_drop(const struct ma_visit *visit, uint64_t address, struct ma_taken *made)
+{
+	struct ma_ring *ring = claim_ring(visit);
+
+	/* Two: this one, and an implicit free. */
+	if (ring && ma_ring_has_room(ring, 2))
+		sample(ring, visit, address, made);
+	else
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+	if (ring)
+		ma_ring_release(ring, visit->tid);
+}
+
+/*
+ * Is this allocation drawn? `left` does not cover it. Sets `left` to what it is afterwards, but for
+ * a new draw after a sample.
+ */
+static bool is_drawn(struct ma_tls *tls, uint64_t bytes)
+{
+	if (tls->interval)
+		return true;
+	tls->interval = interval_wanted();
+	tls->left = ma_sampler_draw(&tls->random, tls->interval);
+	if (tls->left < bytes)
+		return true;
+	tls->left -= bytes;
+	return false;
+}
+
+/* Lets `bytes` pass before the thread asks again. */
+static void pause_thread(struct ma_tls *tls, uint64_t bytes)
+{
+	tls->interval = 0;
+	tls->left = bytes;
+}
+
+__attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t bytes,
+							enum ma_domain domain)
+{
+	uint64_t counted = ma_counted_bytes(bytes);
+	struct ma_visit visit;
+	struct ma_tls *tls;
+
+	if (!block)
+		return NULL;
+	if (!ma_gate_enter(&visit, true)) {
+		pause_thread(ma_tls(), MA_RECHECK_CLOSED_BYTES);
+		return block;
+	}
+	tls = visit.tls;
+	if (ma_tls_is_shared(tls)) {
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+		pause_thread(tls, MA_RECHECK_BYTES);
+	} else if (visit.nested) {
+		/* The visit that is at work draws anew when it ends. */
+		tls->left = 0;
+	} else if (!ma_gate_wanted()) {
+		pause_thread(tls, MA_RECHECK_BYTES);
+	} else if (is_drawn(tls, counted)) {
+		struct ma_taken made = {
+			.size_bytes = counted,
+			.interval_bytes = tls->interval,
+			.birth_ms = ma_clock_ms(),
+			.domain = domain,
+		};
+
+		sample_or_drop(&visit, (uint64_t)(uintptr_t)block, &made);
+		tls->interval = interval_wanted();
+		tls->left = ma_sampler_draw(&tls->random, tls->interval);
+	}
+	ma_gate_leave(&visit);
+	return block;
+}
+
+__attribute__((noinline)) bool ma_record_take_sampled(void *block, uint32_t layers,
+						      struct ma_taken *taken)
+{
+	uint64_t address = (uint64_t)(uintptr_t)block;
+	struct ma_live_entry entry;
+	bool found;
+
+	if (!block || !ma_gate_on())
+		return false;
+	ma_hook_code_freed(address);
+	found = ma_live_take(&ma_hook.area->live, address, layers, &entry);
+	if (found)
+		*taken = taken_of(&entry);
+	return found;
+}
+
+__attribute__((cold, noinline)) void *ma_record_free_sampled(void *block)
+{
+	struct ma_taken taken;
+
+	if (ma_record_take_sampled(block, MA_LAYER_ANY, &taken))
+		ma_record_gone(block, &taken);
+	return block;
+}
+
+__attribute__((cold)) void ma_record_gone(const void *block, const struct ma_taken *taken)
+{
+	struct ma_counters *counters = &ma_hook.area->counters;
+	struct ma_event event = taken_event(MA_EVENT_FREE, (uint64_t)(uintptr_t)block, taken);
+	struct ma_visit visit;
+
+	/* In exact mode the books were changed when it was taken. */
+	if (ma_hook.mode == MA_MODE_EXACT || !ma_gate_enter(&visit, true))
+		return;
+	tell(&visit, &event, &counters->dropped_frees);
+	ma_counter_add(&counters->sample_frees, 1);
+	ma_gate_leave(&visit);
+}
+
+__attribute__((cold)) void ma_record_back(const void *block, const struct ma_taken *taken)
+{
+	uint64_t address = (uint64_t)(uintptr_t)block;
+	struct ma_live_entry entry = live_entry(taken);
+	struct ma_live_entry old;
+
+	if (ma_hook.mode == MA_MODE_EXACT)
+		ma_record_back_exact(block, taken);
+	else if (ma_gate_on() &&
+		 !(ma_live_enter(&ma_hook.area->live, address, &entry, &old) & MA_LIVE_ENTERED))
+		ma_record_gone(block, taken);
+}
+
+/* An event of a region, with a site if it begins one. */
+static void tell_region(const struct ma_visit *visit, struct ma_event *event)
+{
+	struct ma_area *area = ma_hook.area;
+	struct ma_ring *ring = claim_ring(visit);
+
+	if (ring && ma_ring_has_room(ring, 1)) {
+		if (event->kind == MA_EVENT_MAP && !visit->nested)
+			event->site = ma_hook_site(ring->frames, MA_DOMAIN_MMAP, visit->tls->slot);
+		ma_ring_push(area, ring, event);
+	} else {
+		ma_counter_add(&area->counters.dropped_maps, 1);
+	}
+	if (ring)
+		ma_ring_release(ring, visit->tid);
+}
+
+void ma_record_region(enum ma_event_kind kind, uint64_t address, uint64_t bytes)
+{
+	struct ma_event event = {
+		.address = address,
+		.size_bytes = bytes,
+		.kind = (uint16_t)kind,
+		.domain = MA_DOMAIN_MMAP,
+	};
+	struct ma_visit visit;
+
+	if (!bytes || !ma_gate_enter(&visit, true))
+		return;
+	event.clock_ms = ma_clock_ms();
+	if (kind == MA_EVENT_UNMAP || ma_gate_wanted())
+		tell_region(&visit, &event);
+	ma_gate_leave(&visit);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exact mode's paths: every allocation is given a site and entered into the shadow. Between looks
+ * at lease and switch, one each MA_RECHECK_BYTES, the thread's `interval` says whether it records.
+ */
+#include "inject/hook/record.h"
+
+#include "inject/hook/bloom.h"
+#include "inject/hook/gate.h"
+#include "inject/hook/ring.h"
+#include "inject/hook/site.h"
+#include "inject/hook/tables.h"
+
+enum { TIMED_EVERY = 64 }; /* one visit in so many is timed, and counts for all of them */
+
+static bool enter(struct ma_visit *visit)
+{
+	uint8_t untimed = ma_tls()->untimed;
+
+	ma_tls()->untimed = (uint8_t)((untimed + 1) % TIMED_EVERY);
+	return ma_gate_enter(visit, untimed == 0);
+}
+
+static void leave(struct ma_visit *visit)
+{
+	/* One timed visit stands for all: move its beginning back by what the others take. */
+	if (visit->ticks)
+		visit->ticks -= (ma_cpu_ticks() - visit->ticks) * (TIMED_EVERY - 1);
+	ma_gate_leave(visit);
+}
+
+static struct ma_exact_caller caller_of(const struct ma_visit *visit)
+{
+	return (struct ma_exact_caller){.tid = visit->tid, .nested = visit->nested};
+}
+
+/* Does this thread record now? */
+static bool is_recording(struct ma_tls *tls, uint64_t bytes)
+{
+	if (tls->left < bytes) {
+		tls->left = MA_RECHECK_BYTES;
+		tls->interval = ma_gate_wanted();
+	} else {
+		tls->left -= bytes;
+	}
+	return tls->interval;
+}
+
+static uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
+{
+	struct ma_ring *ring =
+		ma_ring_claim(ma_hook.area, visit->tid, visit->tls->slot, visit->left_behind);
+	uint32_t site;
+
+	if (!ring)
+		return 0;
+	site = ma_hook_site(ring->frames, (uint8_t)domain, visit->tls->slot);
+	ma_ring_release(ring, visit->tid);
+	return site;
+}
+
+void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
+{
+	struct ma_exact_block made = {.size_bytes = ma_counted_bytes(bytes)};
+	struct ma_visit visit;
+	bool entered = true;
+
+	if (!block || !enter(&visit))
+		return block;
+	if (visit.nested) {
+		entered = !ma_tls_is_shared(visit.tls);
+	} else if (is_recording(visit.tls, made.size_bytes)) {
+		made.site = site_now(&visit, domain);
+		made.birth_ms = ma_clock_ms();
+		entered = made.site && ma_exact_enter(&ma_hook.exact, caller_of(&visit),
+						      (uint64_t)(uintptr_t)block, &made);
+	}
+	if (!entered)
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+	leave(&visit);
+	return block;
+}
+
+/* Is the block in, and of these layers? Everything its owner can know without the lock. */
+static bool find(const void *block, uint32_t layers, struct ma_taken *taken)
+{
+	const struct ma_site *sites = ma_hook.area->tables.sites;
+	struct ma_exact_block found;
+
+	if (!ma_exact_find(&ma_hook.exact, (uint64_t)(uintptr_t)block, &found))
+		return false;
+	*taken = (struct ma_taken){
+		.size_bytes = found.size_bytes,
+		.site = found.site,
+		.birth_ms = found.birth_ms,
+		.domain = sites[found.site % MA_SITES].domain,
+	};
+	return layers >> (taken->domain & 31) & 1;
+}
+
+bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
+{
+	uint64_t address = (uint64_t)(uintptr_t)block;
+	struct ma_exact_block gone;
+	struct ma_visit visit;
+	bool taken_out;
+
+	if (!block || !ma_gate_on())
+		return false;
+	if (ma_bloom_may_hold(ma_hook.area, address))
+		ma_hook_code_freed(address);
+	if (!find(block, layers, taken) || !enter(&visit))
+		return false;
+	taken_out = ma_exact_take(&ma_hook.exact, caller_of(&visit), address, &gone);
+	if (!taken_out)
+		ma_counter_add(&ma_hook.area->counters.dropped_frees, 1);
+	leave(&visit);
+	return taken_out;
+}
+
+void *ma_record_free_exact(void *block)
+{
+	struct ma_taken taken;
+
+	ma_record_take_exact(block, MA_LAYER_ANY, &taken);
+	return block;
+}
+
+void ma_record_back_exact(const void *block, const struct ma_taken *taken)
+{
+	struct ma_exact_block back = {
+		.size_bytes = taken->size_bytes,
+		.site = taken->site,
+		.birth_ms = taken->birth_ms,
+	};
+	struct ma_visit visit;
+
+	if (!enter(&visit))
+		return;
+	if (!ma_exact_put_back(&ma_hook.exact, caller_of(&visit), (uint64_t)(uintptr_t)block,
+			       &back))
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+	leave(&visit);
+}
