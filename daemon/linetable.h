@@ -18,8 +18,8 @@
  * The source line of the instruction at offset_bytes in the bytecode (inline caches count), or 0
  * when the table gives it no line, ends before it or does not parse that far. python_version is
  * PY_VERSION_HEX; first_line is co_firstlineno; table is borrowed. Pure function, any thread.
- * Before 3.10 a table does not say where the code ends: give it whole, or the last line that is in it
- * stands for the rest.
+ * Before 3.10 a table does not say where the code ends: give it whole, or the last line that is in
+ * it stands for the rest.
  */
 int ma_linetable_line(uint32_t python_version, int32_t first_line, const uint8_t *table,
 		      size_t bytes, uint32_t offset_bytes);

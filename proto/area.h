@@ -26,21 +26,21 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 1,	   /* raised by any change of a struct below */
-	MA_PAGE_BYTES = 4096,	   /* layout unit; the x86-64 page */
-	MA_THREAD_SLOTS = 64,	   /* slot 0 stands for every thread beyond the others */
-	MA_RINGS = 16,		   /* rings; more threads than rings share them event by event */
-	MA_RING_EVENTS = 4096,	   /* events a ring holds; a power of two */
-	MA_MAX_FRAMES = 1024,	   /* frames of one stack; deeper ones are cut and flagged */
+	MA_AREA_VERSION = 1,       /* raised by any change of a struct below */
+	MA_PAGE_BYTES = 4096,      /* layout unit; the x86-64 page */
+	MA_THREAD_SLOTS = 64,      /* slot 0 stands for every thread beyond the others */
+	MA_RINGS = 16,             /* rings; more threads than rings share them event by event */
+	MA_RING_EVENTS = 4096,     /* events a ring holds; a power of two */
+	MA_MAX_FRAMES = 1024,      /* frames of one stack; deeper ones are cut and flagged */
 	MA_BLOOM_WORDS = 1 << 16,  /* 64-bit words of one filter generation: 512 KiB */
 	MA_BLOOM_SHIFT = 64 - 16,  /* hash bits that choose the word */
 	MA_LIVE_BUCKETS = 1 << 14, /* buckets of the live set; a power of two */
-	MA_LIVE_WAYS = 8,	   /* entries of a bucket: one cache line of addresses */
-	MA_CODE_MAP = 1 << 16,	   /* slots of the map code address -> code id */
+	MA_LIVE_WAYS = 8,          /* entries of a bucket: one cache line of addresses */
+	MA_CODE_MAP = 1 << 16,     /* slots of the map code address -> code id */
 	MA_CODE_INDEX = 1 << 16,   /* slots of the map content hash -> code id */
 	MA_STACK_INDEX = 1 << 18,  /* slots of the map stack hash -> stack id */
 	MA_SITE_INDEX = 1 << 18,   /* slots of the map site key -> site id */
-	MA_SITES = 1 << 17,	   /* sites, id 0 unused */
+	MA_SITES = 1 << 17,        /* sites, id 0 unused */
 	MA_STACK_WORDS = 1 << 22,  /* 64-bit words of the stack log: 32 MiB, sparse */
 	MA_CODE_WORDS = 1 << 22,   /* 64-bit words of the code log: 32 MiB, sparse */
 };
@@ -62,74 +62,74 @@ enum ma_domain {
 };
 
 enum ma_event_kind {
-	MA_EVENT_ALLOC = 1,	    /* a sampled allocation entered the live set */
-	MA_EVENT_FREE = 2,	    /* a sampled allocation left the live set */
+	MA_EVENT_ALLOC = 1,         /* a sampled allocation entered the live set */
+	MA_EVENT_FREE = 2,          /* a sampled allocation left the live set */
 	MA_EVENT_FREE_IMPLICIT = 3, /* the same, because its address was handed out again */
-	MA_EVENT_MAP = 4,	    /* a region was mapped: address, size, site; interval 0 */
-	MA_EVENT_UNMAP = 5,	    /* a region was unmapped, whole or in part: address, size */
+	MA_EVENT_MAP = 4,           /* a region was mapped: address, size, site; interval 0 */
+	MA_EVENT_UNMAP = 5,         /* a region was unmapped, whole or in part: address, size */
 };
 
 enum ma_stack_flag {
-	MA_STACK_TRUNCATED = 1,	   /* deeper than MA_MAX_FRAMES: the outermost frames are missing */
-	MA_STACK_BROKEN = 2,	   /* the walk met something unreadable and ended early */
-	MA_STACK_NO_PYTHON = 4,	   /* the thread has no Python frame */
-	MA_STACK_FINALIZING = 8,   /* the interpreter was shutting down: not walked */
-	MA_STACK_FOREIGN = 16,	   /* a sub-interpreter's state could not be told: not walked */
+	MA_STACK_TRUNCATED = 1,  /* deeper than MA_MAX_FRAMES: the outermost frames are missing */
+	MA_STACK_BROKEN = 2,     /* the walk met something unreadable and ended early */
+	MA_STACK_NO_PYTHON = 4,  /* the thread has no Python frame */
+	MA_STACK_FINALIZING = 8, /* the interpreter was shutting down: not walked */
+	MA_STACK_FOREIGN = 16,   /* a sub-interpreter's state could not be told: not walked */
 };
 
 /* Page 0. Written by the injector before the hook sees the area; constant afterwards. */
 struct ma_area_ident {
-	uint64_t magic;		 /* MA_AREA_MAGIC */
-	uint32_t version;	 /* MA_AREA_VERSION */
+	uint64_t magic;          /* MA_AREA_MAGIC */
+	uint32_t version;        /* MA_AREA_VERSION */
 	uint32_t python_version; /* PY_VERSION_HEX of the target */
-	uint64_t area_bytes;	 /* size of the memfd and of the mapping */
-	uint64_t area_address;	 /* where the target has it mapped */
-	uint32_t mode;		 /* enum ma_mode */
-	uint32_t tsc_khz;	 /* time-stamp counter ticks per millisecond */
+	uint64_t area_bytes;     /* size of the memfd and of the mapping */
+	uint64_t area_address;   /* where the target has it mapped */
+	uint32_t mode;           /* enum ma_mode */
+	uint32_t tsc_khz;        /* time-stamp counter ticks per millisecond */
 	uint64_t attach_realtime_ns;
 	uint64_t attach_monotonic_ns;
 	uint64_t attach_tsc;
-	uint64_t thunk_code;	   /* the thunk page that stays after detach, in the target */
-	uint64_t thunk_data;	   /* its data page: struct ma_thunk_data */
-	uint64_t obj_table;	   /* the target's PyMemAllocatorEx of domain OBJ, 0 = not hooked */
-	uint64_t mem_table;	   /* the same of domain MEM */
+	uint64_t thunk_code;       /* the thunk page that stays after detach, in the target */
+	uint64_t thunk_data;       /* its data page: struct ma_thunk_data */
+	uint64_t obj_table;        /* the target's PyMemAllocatorEx of domain OBJ, 0 = not hooked */
+	uint64_t mem_table;        /* the same of domain MEM */
 	uint64_t exact_heap_bytes; /* exact mode: bytes of struct ma_exact's arena */
-	char python_path[256];	   /* the object that holds the interpreter, as the target names it */
-	uint64_t python_base;	   /* its load address */
-	char python_build_id[44];  /* hexadecimal, empty when it has none */
+	char python_path[256]; /* the object that holds the interpreter, as the target names it */
+	uint64_t python_base;  /* its load address */
+	char python_build_id[44]; /* hexadecimal, empty when it has none */
 };
 
 /* Page 1. The daemon's orders. All fields are read and written as relaxed atomics. */
 struct ma_control {
-	uint32_t enabled;	 /* 0: slow paths do nothing */
+	uint32_t enabled;        /* 0: slow paths do nothing */
 	uint32_t interval_bytes; /* mean R of the next draw, 4 KiB .. 64 MiB */
-	uint32_t bloom_current;	 /* generation that the free path reads: 0 or 1 */
-	uint32_t clock_ms;	 /* milliseconds since attach, stored at each poll */
-	uint64_t lease_tsc;	 /* the hook stops by itself once the TSC passes this */
+	uint32_t bloom_current;  /* generation that the free path reads: 0 or 1 */
+	uint32_t clock_ms;       /* milliseconds since attach, stored at each poll */
+	uint64_t lease_tsc;      /* the hook stops by itself once the TSC passes this */
 };
 
 /*
- * Page 2. What the hook counts about itself (relaxed atomic adds, slow paths only). The daemon shows
- * every one that is not zero.
+ * Page 2. What the hook counts about itself (relaxed atomic adds, slow paths only). The daemon
+ * shows every one that is not zero.
  */
 struct ma_counters {
-	uint64_t samples;	     /* allocations that were sampled (exact: recorded) */
-	uint64_t sample_frees;	     /* sampled allocations that were freed */
-	uint64_t implicit_frees;     /* addresses handed out again without a free that we saw */
-	uint64_t dropped_allocs;     /* not recorded: rings full or live set full */
-	uint64_t dropped_frees;	     /* event lost; the live set is still right */
-	uint64_t dropped_maps;	     /* map or unmap event lost */
-	uint64_t reentered;	     /* allocations met inside the hook or a signal handler in it */
-	uint64_t stacks_truncated;   /* samples with MA_STACK_TRUNCATED */
-	uint64_t stacks_broken;	     /* samples with MA_STACK_BROKEN, _FINALIZING or _FOREIGN */
-	uint64_t frames_unknown;     /* frames whose code object could not be described */
-	uint64_t tables_full;	     /* samples without a site of their own: a table was full */
-	uint64_t tables_busy;	     /* samples without a stack: the tables' lock was not to be had */
-	uint64_t slow_cycles;	     /* TSC cycles spent in slow paths */
-	uint64_t passes;	     /* link-map passes */
-	uint64_t slots_patched;	     /* GOT slots and data words that hold a thunk now */
-	uint64_t objects_seen;	     /* objects that the last pass walked */
-	uint64_t fault;		     /* enum ma_fault, 0 = none: why the hook disabled itself */
+	uint64_t samples;          /* allocations that were sampled (exact: recorded) */
+	uint64_t sample_frees;     /* sampled allocations that were freed */
+	uint64_t implicit_frees;   /* addresses handed out again without a free that we saw */
+	uint64_t dropped_allocs;   /* not recorded: rings full or live set full */
+	uint64_t dropped_frees;    /* event lost; the live set is still right */
+	uint64_t dropped_maps;     /* map or unmap event lost */
+	uint64_t reentered;        /* allocations met inside the hook or a signal handler in it */
+	uint64_t stacks_truncated; /* samples with MA_STACK_TRUNCATED */
+	uint64_t stacks_broken;    /* samples with MA_STACK_BROKEN, _FINALIZING or _FOREIGN */
+	uint64_t frames_unknown;   /* frames whose code object could not be described */
+	uint64_t tables_full;      /* samples without a site of their own: a table was full */
+	uint64_t tables_busy;      /* samples without a stack: the tables' lock was not to be had */
+	uint64_t slow_cycles;      /* TSC cycles spent in slow paths */
+	uint64_t passes;           /* link-map passes */
+	uint64_t slots_patched;    /* GOT slots and data words that hold a thunk now */
+	uint64_t objects_seen;     /* objects that the last pass walked */
+	uint64_t fault;            /* enum ma_fault, 0 = none: why the hook disabled itself */
 };
 
 enum ma_fault {
@@ -145,21 +145,22 @@ struct ma_thread {
 
 /* One event, 40 bytes. */
 struct ma_event {
-	uint64_t sequence;	 /* process-wide, from 1, no gaps: the order of events */
-	uint64_t address;	 /* in the target */
-	uint64_t size_bytes;	 /* as requested; 0 is recorded as 1 */
-	uint32_t site;		 /* site id; 0 = unknown (a table was full or busy) */
+	uint64_t sequence;       /* process-wide, from 1, no gaps: the order of events */
+	uint64_t address;        /* in the target */
+	uint64_t size_bytes;     /* as requested; 0 is recorded as 1 */
+	uint32_t site;           /* site id; 0 = unknown (a table was full or busy) */
 	uint32_t interval_bytes; /* R in force at the draw; 0 = weight 1 */
-	uint32_t clock_ms;	 /* free: birth time of the allocation; else: time of the event */
-	uint16_t kind;		 /* enum ma_event_kind */
-	uint16_t domain;	 /* enum ma_domain; the site has it too, but site may be 0 */
+	uint32_t clock_ms;       /* free: birth time of the allocation; else: time of the event */
+	uint16_t kind;           /* enum ma_event_kind */
+	uint16_t domain;         /* enum ma_domain; the site has it too, but site may be 0 */
 };
 
 /*
- * A ring. A producer claims it (claim: 0 -> thread id), writes events[head % MA_RING_EVENTS], stores
- * head + 1 with release, and gives the claim back. The reader loads head with acquire and stores
- * tail with release. An event that was not published is never seen, and a thread that dies while it
- * holds the claim loses that ring until the daemon, seeing that the thread is gone, frees the claim.
+ * A ring. A producer claims it (claim: 0 -> thread id), writes events[head % MA_RING_EVENTS],
+ * stores head + 1 with release, and gives the claim back. The reader loads head with acquire and
+ * stores tail with release. An event that was not published is never seen, and a thread that dies
+ * while it holds the claim loses that ring until the daemon, seeing that the thread is gone, frees
+ * the claim.
  */
 struct ma_ring {
 	uint32_t claim;
@@ -183,8 +184,8 @@ struct ma_live_entry {
 
 /*
  * The live set: two-choice hashing into buckets of MA_LIVE_WAYS. A slot's address is 0 when free,
- * MA_LIVE_BUSY while its payload is being written, else the allocation's address. Inserted after the
- * real allocation, taken out before the real free.
+ * MA_LIVE_BUSY while its payload is being written, else the allocation's address. Inserted after
+ * the real allocation, taken out before the real free.
  */
 #define MA_LIVE_BUSY UINT64_C(1)
 struct ma_live {
@@ -192,10 +193,11 @@ struct ma_live {
 	struct ma_live_entry entry[MA_LIVE_BUCKETS][MA_LIVE_WAYS];
 };
 
-/* A frame of an interned stack: code id in the low 32 bits, byte offset of the instruction above. */
+/* A frame of an interned stack: code id in the low 32 bits, byte offset of the instruction above.
+ */
 #define MA_FRAME(code_id, offset) ((uint64_t)(offset) << 32 | (uint32_t)(code_id))
-#define MA_FRAME_CODE(frame)	  ((uint32_t)(frame))
-#define MA_FRAME_OFFSET(frame)	  ((uint32_t)((frame) >> 32))
+#define MA_FRAME_CODE(frame)      ((uint32_t)(frame))
+#define MA_FRAME_OFFSET(frame)    ((uint32_t)((frame) >> 32))
 
 /*
  * A record of the stack log; its id is its word offset in the log (never 0). frame_count words
@@ -211,13 +213,13 @@ struct ma_stack {
  * A record of the code log; its id is its word offset in the log (never 0). After the struct come,
  * unpadded: name_bytes of the qualified name (bare before 3.11), filename_bytes of the file name,
  * linetable_bytes of the line table (co_lnotab before 3.10, co_linetable after). Strings are raw
- * PyUnicode data: 1, 2 or 4 bytes a code point (1 = Latin-1 or ASCII). A line table longer than what
- * is stored has linetable_total_bytes > linetable_bytes; the rest is read from the target's memory
- * and trusted only while the code object still holds the same table address.
+ * PyUnicode data: 1, 2 or 4 bytes a code point (1 = Latin-1 or ASCII). A line table longer than
+ * what is stored has linetable_total_bytes > linetable_bytes; the rest is read from the target's
+ * memory and trusted only while the code object still holds the same table address.
  */
 struct ma_code {
 	uint64_t address; /* of the PyCodeObject when it was described */
-	uint64_t hash;	  /* of the content: equal code objects share one id */
+	uint64_t hash;    /* of the content: equal code objects share one id */
 	uint64_t linetable_address;
 	uint32_t words; /* of the whole record, this struct included */
 	int32_t first_line;
@@ -227,16 +229,16 @@ struct ma_code {
 	uint16_t filename_bytes;
 	uint8_t name_kind;     /* bytes a code point: 1, 2 or 4 */
 	uint8_t filename_kind; /* the same */
-	uint8_t cut;	       /* 1: name or file name was longer than its bound */
+	uint8_t cut;           /* 1: name or file name was longer than its bound */
 	uint8_t reserved;
 };
 
 /* A site: who allocated. Ids are dense from 1. */
 struct ma_site {
-	uint32_t stack;	 /* id in the stack log, 0 = no stack (see flags) */
-	uint8_t domain;	 /* enum ma_domain */
-	uint8_t thread;	 /* thread slot */
-	uint16_t flags;	 /* enum ma_stack_flag, for sites without a stack */
+	uint32_t stack; /* id in the stack log, 0 = no stack (see flags) */
+	uint8_t domain; /* enum ma_domain */
+	uint8_t thread; /* thread slot */
+	uint16_t flags; /* enum ma_stack_flag, for sites without a stack */
 };
 
 /* A slot of the code map. address 0 = never used, 1 = removed. */
@@ -273,7 +275,8 @@ struct ma_exact_site {
 	uint64_t allocated_count;
 	uint64_t live_bytes;
 	uint64_t live_count;
-	uint64_t peak_bytes; /* at the total's peak; valid when epoch is the state's, else live_* is */
+	uint64_t peak_bytes; /* at the total's peak; valid when epoch is the state's, else live_* is
+			      */
 	uint64_t peak_count;
 	uint64_t epoch; /* of the peak when this site was last touched */
 	uint32_t first_ms;
@@ -293,7 +296,7 @@ enum {
 	MA_SHADOW_GRANULE_BITS = 4, /* every allocator here aligns to 16 bytes */
 	MA_SHADOW_PAGE_BITS = 12,
 	MA_SHADOW_SLOTS = 1 << (MA_SHADOW_PAGE_BITS - MA_SHADOW_GRANULE_BITS), /* a heap page */
-	MA_SHADOW_REGION_BITS = 30,					       /* one directory: 1 GiB */
+	MA_SHADOW_REGION_BITS = 30, /* one directory: 1 GiB */
 	MA_SHADOW_REGIONS = 1 << (47 - MA_SHADOW_REGION_BITS),
 	MA_SHADOW_PAGES = 1 << (MA_SHADOW_REGION_BITS - MA_SHADOW_PAGE_BITS),
 };
@@ -318,9 +321,9 @@ struct ma_exact {
 	uint64_t live_count;
 	uint64_t peak_bytes;
 	uint64_t peak_count; /* live_count at that moment */
-	uint64_t epoch;	     /* raised at each new peak_bytes */
+	uint64_t epoch;      /* raised at each new peak_bytes */
 	uint32_t peak_ms;
-	uint32_t arena_pages;	   /* pages of the arena */
+	uint32_t arena_pages;      /* pages of the arena */
 	uint32_t arena_pages_used; /* pages handed out */
 	uint32_t reserved2;
 	uint8_t pad[32];
@@ -346,8 +349,8 @@ struct ma_area {
 /* Bytes of the memfd in sampled mode: everything before the exact state. */
 #define MA_AREA_SAMPLED_BYTES offsetof(struct ma_area, exact)
 /* Bytes in exact mode: arena_pages pages follow the struct. */
-#define MA_AREA_EXACT_BYTES(arena_pages) \
-	(sizeof(struct ma_area) + (uint64_t)(arena_pages) * MA_PAGE_BYTES)
+#define MA_AREA_EXACT_BYTES(arena_pages)                                                           \
+	(sizeof(struct ma_area) + (uint64_t)(arena_pages)*MA_PAGE_BYTES)
 
 _Static_assert(sizeof(struct ma_event) == 40, "an event is 40 bytes");
 _Static_assert(sizeof(struct ma_live_entry) == 24, "a live entry is 24 bytes");

@@ -28,8 +28,8 @@ int ma_ring_take(struct ma_ring *ring, struct ma_event *events, int max, uint64_
 int ma_event_check(const struct ma_event *event);
 
 /*
- * Copies stack `id`: head into *stack, up to MA_MAX_FRAMES frames. Returns 0, or MA_ERR_PROTOCOL when
- * the id or a count points outside the log's used part.
+ * Copies stack `id`: head into *stack, up to MA_MAX_FRAMES frames. Returns 0, or MA_ERR_PROTOCOL
+ * when the id or a count points outside the log's used part.
  */
 int ma_stack_copy(const struct ma_tables *tables, uint32_t id, struct ma_stack *stack,
 		  uint64_t frames[MA_MAX_FRAMES]);
@@ -43,7 +43,8 @@ int ma_site_copy(const struct ma_tables *tables, uint32_t id, struct ma_site *si
  */
 int64_t ma_code_copy(const struct ma_tables *tables, uint32_t id, void *buffer, size_t bytes);
 
-/* Copies entry [bucket][way] of the live set; 1 = an allocation, 0 = nothing there (or changing). */
+/* Copies entry [bucket][way] of the live set; 1 = an allocation, 0 = nothing there (or changing).
+ */
 int ma_live_copy(const struct ma_live *live, uint32_t bucket, int way, uint64_t *address,
 		 struct ma_live_entry *entry);
 

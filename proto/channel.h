@@ -53,8 +53,8 @@ int ma_channel_check_peer(int fd, pid_t *pid, struct ma_error *error);
 int ma_channel_send(int fd, const void *payload, size_t bytes, const int *fds, int fd_count,
 		    int timeout_ms, struct ma_error *error);
 
-/* Receives one frame. *payload is returned-owned (free it); fds are returned-owned, CLOEXEC, at most
- * MA_CHANNEL_MAX_FDS. MA_ERR_NO_PROCESS: the peer closed the connection. */
+/* Receives one frame. *payload is returned-owned (free it); fds are returned-owned, CLOEXEC, at
+ * most MA_CHANNEL_MAX_FDS. MA_ERR_NO_PROCESS: the peer closed the connection. */
 int ma_channel_receive(int fd, uint32_t max_bytes, uint8_t **payload, size_t *bytes,
 		       int fds[MA_CHANNEL_MAX_FDS], int *fd_count, int timeout_ms,
 		       struct ma_error *error);

@@ -11,22 +11,22 @@
 /* Each value stands for one exit code of the command line (DESIGN: "Exit"). */
 enum ma_err {
 	MA_OK = 0,
-	MA_ERR_FAILED = -1,	/* exit 1: tried and did not work */
-	MA_ERR_USAGE = -2,	/* exit 2: the request makes no sense */
+	MA_ERR_FAILED = -1,     /* exit 1: tried and did not work */
+	MA_ERR_USAGE = -2,      /* exit 2: the request makes no sense */
 	MA_ERR_PERMISSION = -3, /* exit 3: the system does not let us */
 	MA_ERR_NOT_PYTHON = -4, /* exit 4: not a Python that we support */
 	MA_ERR_NO_PROCESS = -5, /* exit 5: no such process, or it ended */
-	MA_ERR_UNSAFE = -6,	/* exit 6: refused, nothing was touched */
-	MA_ERR_PROTOCOL = -7,	/* exit 1: bytes from outside that do not parse */
+	MA_ERR_UNSAFE = -6,     /* exit 6: refused, nothing was touched */
+	MA_ERR_PROTOCOL = -7,   /* exit 1: bytes from outside that do not parse */
 };
 
 struct ma_error {
 	enum ma_err code;
-	int sys_errno;		/* errno at the failing call, 0 when there was none */
-	unsigned long address;	/* in the target, 0 when the error is not about one */
-	char what[160];		/* what was attempted: "stopping thread 4243 of 4242" */
-	char answer[200];	/* what the system said: "Operation not permitted" */
-	char remedy[400];	/* what to do next; a line to paste where there is one */
+	int sys_errno;         /* errno at the failing call, 0 when there was none */
+	unsigned long address; /* in the target, 0 when the error is not about one */
+	char what[160];        /* what was attempted: "stopping thread 4243 of 4242" */
+	char answer[200];      /* what the system said: "Operation not permitted" */
+	char remedy[400];      /* what to do next; a line to paste where there is one */
 };
 
 /*

@@ -31,16 +31,17 @@ enum { MA_SNAPSHOT_SCHEMA = 1 };
  * little endian. */
 uint32_t ma_snapshot_crc(const Memattach__Profile *profile);
 
-/* Packs and compresses; fills heap.sample_count and sample_crc32 first. *bytes is returned-owned. */
+/* Packs and compresses; fills heap.sample_count and sample_crc32 first. *bytes is returned-owned.
+ */
 int ma_snapshot_pack(Memattach__Profile *profile, uint8_t **bytes, size_t *size,
 		     struct ma_error *error);
 
 /* What reading found besides the profile. */
 struct ma_snapshot_state {
-	bool cut_short;		/* the file ended early: `profile` holds what was there */
-	double part;		/* how much of the file could be used, 0 .. 1 */
-	bool heap_trusted;	/* field 1000 is there and count and CRC match the samples */
-	char heap_reason[120];	/* why not */
+	bool cut_short;        /* the file ended early: `profile` holds what was there */
+	double part;           /* how much of the file could be used, 0 .. 1 */
+	bool heap_trusted;     /* field 1000 is there and count and CRC match the samples */
+	char heap_reason[120]; /* why not */
 };
 
 /*
