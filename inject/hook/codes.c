@@ -10,6 +10,7 @@
  * What is read are fields that CPython does not change after creation (Include/cpython/code.h,
  * unicodeobject.h, bytesobject.h), at the offsets of struct ma_py_layout.
  */
+#include "inject/hook/bloom.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
 
@@ -264,15 +265,6 @@ static void enter(struct ma_tables *tables, uint64_t address, uint32_t id)
 	}
 }
 
-static void add_to_filter(struct ma_area *area, uint64_t address)
-{
-	uint64_t hash = ma_address_hash(address);
-
-	for (int generation = 0; generation < 2; generation++)
-		__atomic_fetch_or(&area->bloom[generation][ma_bloom_word(hash)],
-				  ma_bloom_bits(hash), __ATOMIC_SEQ_CST);
-}
-
 uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layout,
 			   const struct ma_writer *writer, uint64_t address, bool *busy)
 {
@@ -289,7 +281,7 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 	enter(&area->tables, address, id);
 	ma_tables_unlock(&area->tables, writer->owner);
 	/* After the map, so that a filter that the daemon rebuilds meanwhile has it either way. */
-	add_to_filter(area, address);
+	ma_bloom_add(area, address);
 	return id;
 }
 
@@ -310,17 +302,5 @@ void ma_codes_remove(struct ma_tables *tables, uint64_t address)
 		__atomic_compare_exchange_n(&slot->address, &have, MA_CODE_REMOVED, false,
 					    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 		return;
-	}
-}
-
-void ma_codes_remove_all(struct ma_tables *tables)
-{
-	for (uint32_t i = 0; i < MA_CODE_MAP; i++) {
-		uint64_t have = __atomic_load_n(&tables->code_map[i].address, __ATOMIC_RELAXED);
-
-		if (have > MA_CODE_REMOVED)
-			__atomic_compare_exchange_n(&tables->code_map[i].address, &have,
-						    MA_CODE_REMOVED, false, __ATOMIC_RELEASE,
-						    __ATOMIC_RELAXED);
 	}
 }

@@ -64,8 +64,3 @@ void ma_hook_code_freed(uint64_t address)
 {
 	ma_codes_remove(&site.area->tables, address);
 }
-
-void ma_hook_codes_forget(void)
-{
-	ma_codes_remove_all(&site.area->tables);
-}

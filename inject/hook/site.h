@@ -39,10 +39,4 @@ uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot);
  */
 void ma_hook_code_freed(uint64_t address);
 
-/*
- * Forgets all code addresses; ids stay valid. For the end of a time in which frees were not seen
- * (the lease had run out, somebody had replaced the allocator table for a while). Any thread.
- */
-void ma_hook_codes_forget(void);
-
 #endif

@@ -109,9 +109,8 @@ static inline uint32_t ma_codes_find(const struct ma_tables *tables, uint64_t ad
 uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layout,
 			   const struct ma_writer *writer, uint64_t address, bool *busy);
 
-/* Ends what the code map knows of this address, or of all addresses. Lock-free. */
+/* Ends what the code map knows of this address. Lock-free. */
 void ma_codes_remove(struct ma_tables *tables, uint64_t address);
-void ma_codes_remove_all(struct ma_tables *tables);
 
 /*
  * The site of a walk. Adds stack and site where they are new. Falls back to a site without a stack

@@ -484,14 +484,6 @@ def walks_everywhere():
             assert name and filename and line >= 0 and offset % 2 == 0
 
 
-def forget():
-    compare(here(), "before forgetting")
-    code_used = tables.used("code_used")
-    shim.ma_hook_codes_forget()
-    compare(here(), "after forgetting")
-    assert tables.used("code_used") == code_used, "described again, but not stored again"
-
-
 def full_tables():
     """The last of the tests: full tables lose stacks, never sites."""
     full, unknown = tables.counter("tables_full"), tables.counter("frames_unknown")
@@ -546,7 +538,7 @@ def finalizing():
 
 SITUATIONS = [nested, generators, coroutines, classes, cells, callbacks, nested_exec, signals, tracing,
               recursion, threads, strange_names, long_function, same_site, sub_interpreter,
-              foreign_thread, finalizing, code_reuse, same_source_again, walks_everywhere, forget, full_tables]
+              foreign_thread, finalizing, code_reuse, same_source_again, walks_everywhere, full_tables]
 
 
 def bench():
