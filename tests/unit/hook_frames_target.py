@@ -545,12 +545,18 @@ def bench():
     def down(left):
         return down(left - 1) if left else shim.shim_bench(20000)
 
-    def at(frames):
-        return down(frames - len(expected(sys._getframe())) - 1)
-    for frames in (10, 30, 60, 300):
-        found = at(frames)
-        print("%d.%d: known stack of %3d frames: %6.1f ns, %4.1f ns a frame" % (
-            VERSION + (frames, found, found / frames)))
+    def chain(left):
+        """As deep, but each frame is another function."""
+        space = {"last": lambda: shim.shim_bench(20000)}
+        for i in range(left):
+            exec("def f%d():\n return %s()" % (i, "f%d" % (i - 1) if i else "last"), space)
+        return space["f%d" % (left - 1)]()
+
+    for what, function in ("one function", down), ("functions", chain):
+        for frames in (10, 30, 60, 300):
+            found = function(frames - len(expected(sys._getframe())) - 1)
+            print("%d.%d: known stack of %3d frames, %s: %6.1f ns, %4.1f ns a frame" % (
+                VERSION + (frames, what, found, found / frames)))
 
 
 def main():
