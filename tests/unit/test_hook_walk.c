@@ -156,6 +156,11 @@ static void walk_deep(const struct ma_py_layout *layout)
 {
 	uint64_t code = fake_code(&python, "deep", 1), frame = 0, skipped;
 
+	/* As deep as can be, and where there are such: outside of it a frame that is left out. */
+	if (layout->owner_skip) {
+		frame = fake_frame(&python, 0, code, 20);
+		*(uint8_t *)(uintptr_t)(frame + layout->frame_owner) = layout->owner_skip;
+	}
 	for (int i = 0; i < MA_MAX_FRAMES; i++)
 		frame = fake_frame(&python, frame, code, 20);
 	fake_enter(fake_state(&python, frame));
