@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sites added up by line. A leak is one line that is reached through many stacks and threads, so
+ * ranking sites as they are would scatter it. Within a row the caller that most of the bytes came
+ * through is named.
+ */
+#include "cli/heap_rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/alloc.h"
+#include "cli/display.h"
+#include "proto/area.h"
+
+/* A frame of a stack: function and line; inlined functions are frames of their own. */
+struct frame {
+	uint64_t function; /* id, 0 = none */
+	int64_t line;
+};
+
+/* A sample, with what it is sorted by. */
+struct entry {
+	struct frame place;
+	struct frame caller;
+	size_t sample;
+};
+
+/* The frame that is `depth` frames out, {0} when the stack is shorter. */
+static struct frame frame_at(const Memattach__Profile *profile, const Memattach__Sample *sample,
+			     size_t depth)
+{
+	for (size_t i = 0; i < sample->n_location_id; i++) {
+		uint64_t id = sample->location_id[i];
+		if (!id || id > profile->n_location)
+			continue;
+		const Memattach__Location *location = profile->location[id - 1];
+		if (depth < location->n_line)
+			return (struct frame){location->line[depth]->function_id,
+					      location->line[depth]->line};
+		depth -= location->n_line;
+	}
+	return (struct frame){0};
+}
+
+static struct ma_place place_of(const Memattach__Profile *profile, struct frame frame)
+{
+	if (!frame.function || frame.function > profile->n_function)
+		return (struct ma_place){"", "", 0};
+	const Memattach__Function *function = profile->function[frame.function - 1];
+	return (struct ma_place){ma_snapshot_string(profile, function->name),
+				 ma_snapshot_string(profile, function->filename), frame.line};
+}
+
+/* What stands in for the place of a site without any frame. */
+static struct ma_place nowhere(uint32_t flags)
+{
+	const char *name = flags & MA_STACK_NO_PYTHON    ? "(no Python code)"
+			   : flags & MA_STACK_FINALIZING ? "(interpreter shutting down)"
+			   : flags & MA_STACK_FOREIGN    ? "(sub-interpreter)"
+							 : "(stack not known)";
+	return (struct ma_place){name, "", 0};
+}
+
+static int compare_frames(struct frame a, struct frame b)
+{
+	if (a.function != b.function)
+		return a.function < b.function ? -1 : 1;
+	return (a.line > b.line) - (a.line < b.line);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int order = compare_frames(x->place, y->place);
+	if (!order)
+		order = compare_frames(x->caller, y->caller);
+	return order ? order : (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+static int by_held(const void *a, const void *b)
+{
+	const struct ma_heap_figures *x = &((const struct ma_heap_row *)a)->figures;
+	const struct ma_heap_figures *y = &((const struct ma_heap_row *)b)->figures;
+	if (x->held_bytes != y->held_bytes)
+		return x->held_bytes < y->held_bytes ? 1 : -1;
+	if (x->live_bytes != y->live_bytes)
+		return x->live_bytes < y->live_bytes ? 1 : -1;
+	if (x->peak_bytes != y->peak_bytes)
+		return x->peak_bytes < y->peak_bytes ? 1 : -1;
+	return (x->allocated_bytes < y->allocated_bytes) -
+	       (x->allocated_bytes > y->allocated_bytes);
+}
+
+static struct ma_heap_figures figures_of(const Memattach__Profile *profile, size_t index)
+{
+	const Memattach__Sample *sample = profile->sample[index];
+	const Memattach__Heap *heap = profile->heap;
+	struct ma_heap_figures figures = {
+		.live_bytes = (double)sample->value[MA_VALUE_INUSE_SPACE],
+		.live_count = (double)sample->value[MA_VALUE_INUSE_OBJECTS],
+		.peak_bytes = (double)sample->value[MA_VALUE_PEAK_SPACE],
+		.peak_count = (double)sample->value[MA_VALUE_PEAK_OBJECTS],
+		.allocated_bytes = (double)sample->value[MA_VALUE_ALLOC_SPACE],
+		.allocated_count = (double)sample->value[MA_VALUE_ALLOC_OBJECTS],
+		.sites = 1,
+	};
+	if (heap && index < heap->n_site) {
+		const Memattach__SiteDetail *site = heap->site[index];
+		figures.held_bytes = site->held_bytes;
+		figures.held_variance = site->held_bytes_variance;
+		figures.live_variance = site->live_bytes_variance;
+		figures.live_count_variance = site->live_count_variance;
+		figures.peak_variance = site->peak_bytes_variance;
+		figures.allocated_variance = site->allocated_bytes_variance;
+		figures.live_samples = site->live_samples;
+	}
+	return figures;
+}
+
+void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b)
+{
+	a->held_bytes += b->held_bytes;
+	a->held_variance += b->held_variance;
+	a->live_bytes += b->live_bytes;
+	a->live_variance += b->live_variance;
+	a->live_count += b->live_count;
+	a->live_count_variance += b->live_count_variance;
+	a->peak_bytes += b->peak_bytes;
+	a->peak_variance += b->peak_variance;
+	a->peak_count += b->peak_count;
+	a->allocated_bytes += b->allocated_bytes;
+	a->allocated_variance += b->allocated_variance;
+	a->allocated_count += b->allocated_count;
+	a->live_samples += b->live_samples;
+	a->sites += b->sites;
+}
+
+/* The nearest frame outwards that is the program's own, beyond the caller. */
+static struct ma_place own_place(const Memattach__Profile *profile, size_t sample_index)
+{
+	const Memattach__Sample *sample = profile->sample[sample_index];
+	for (size_t depth = 2;; depth++) {
+		struct ma_place place = place_of(profile, frame_at(profile, sample, depth));
+		if (!place.function[0] || ma_display_own_code(place.file))
+			return place;
+	}
+}
+
+/* Fills a row from the entries of one place, which are sorted by caller. */
+static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
+		     const struct entry *entries, size_t count)
+{
+	*row = (struct ma_heap_row){.place = place_of(profile, entries[0].place)};
+	if (!row->place.function[0]) {
+		const Memattach__Heap *heap = profile->heap;
+		size_t sample = entries[0].sample;
+		row->place = nowhere(heap && sample < heap->n_site ? heap->site[sample]->flags : 0);
+	}
+	double best = -1, best_sample = -1;
+	size_t heaviest = entries[0].sample;
+	for (size_t i = 0; i < count;) {
+		struct frame caller = entries[i].caller;
+		double through = 0;
+		size_t largest = entries[i].sample;
+		best_sample = -1;
+		for (; i < count && compare_frames(entries[i].caller, caller) == 0; i++) {
+			struct ma_heap_figures figures = figures_of(profile, entries[i].sample);
+			ma_heap_figures_add(&row->figures, &figures);
+			through += figures.live_bytes;
+			if (figures.live_bytes > best_sample) {
+				best_sample = figures.live_bytes;
+				largest = entries[i].sample;
+			}
+		}
+		row->callers++;
+		if (through > best) {
+			best = through;
+			heaviest = largest;
+			row->caller = place_of(profile, caller);
+		}
+	}
+	row->caller_share = row->figures.live_bytes > 0 ? best / row->figures.live_bytes : 1;
+	row->own = (struct ma_place){"", "", 0};
+	if (row->caller.function[0] && !ma_display_own_code(row->place.file) &&
+	    !ma_display_own_code(row->caller.file))
+		row->own = own_place(profile, heaviest);
+}
+
+void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile)
+{
+	size_t count = profile->n_sample;
+	struct entry *entries = ma_alloc(count, sizeof *entries);
+	*rows = (struct ma_heap_rows){.rows = ma_alloc(count, sizeof *rows->rows)};
+	for (size_t i = 0; i < count; i++) {
+		const Memattach__Sample *sample = profile->sample[i];
+		entries[i] = (struct entry){frame_at(profile, sample, 0),
+					    frame_at(profile, sample, 1), i};
+		/* Sites without a stack are told apart by why they have none. */
+		if (!entries[i].place.function && profile->heap && i < profile->heap->n_site)
+			entries[i].place.line = profile->heap->site[i]->flags;
+	}
+	qsort(entries, count, sizeof *entries, by_place);
+	for (size_t start = 0, end; start < count; start = end) {
+		for (end = start + 1; end < count; end++)
+			if (compare_frames(entries[start].place, entries[end].place) != 0)
+				break;
+		make_row(&rows->rows[rows->count++], profile, entries + start, end - start);
+	}
+	qsort(rows->rows, rows->count, sizeof *rows->rows, by_held);
+	free(entries);
+}
+
+void ma_heap_rows_fini(struct ma_heap_rows *rows)
+{
+	free(rows->rows);
+	*rows = (struct ma_heap_rows){0};
+}

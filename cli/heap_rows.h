@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lines of a program that hold its heap: the sites of a snapshot, added up by the innermost
+ * line (function, file, line) and ranked. A pure function of a snapshot.
+ */
+#ifndef MA_CLI_HEAP_ROWS_H
+#define MA_CLI_HEAP_ROWS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/snapshot.h"
+
+/* A place in the program. Strings are borrowed from the profile (or literals), not escaped. */
+struct ma_place {
+	const char
+		*function; /* "Cache.put"; a name in parentheses where there is no Python frame */
+	const char *file;  /* "" when there is none */
+	int64_t line;      /* 0: not known */
+};
+
+/* Estimates; bytes and counts. */
+struct ma_heap_figures {
+	double held_bytes;
+	double held_variance;
+	double live_bytes;
+	double live_variance;
+	double live_count;
+	double live_count_variance;
+	double peak_bytes;
+	double peak_variance;
+	double peak_count;
+	double allocated_bytes;
+	double allocated_variance;
+	double allocated_count;
+	uint64_t live_samples;
+	uint64_t sites;
+};
+
+struct ma_heap_row {
+	struct ma_place place;
+	struct ma_place caller; /* function "" when there is none */
+	struct ma_place own;    /* nearest frame of the program's own code, when neither place nor
+				 * caller is; function "" when there is none or no need */
+	double caller_share;    /* of the row's live bytes that came through this caller, 0 .. 1 */
+	size_t callers;         /* how many there are */
+	struct ma_heap_figures figures;
+};
+
+/* Embedded. rows are ranked by held, then live bytes. */
+struct ma_heap_rows {
+	struct ma_heap_row *rows; /* owned */
+	size_t count;
+};
+
+void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile);
+void ma_heap_rows_fini(struct ma_heap_rows *rows);
+
+/* Adds b to a. */
+void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b);
+
+#endif
