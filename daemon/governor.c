@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* See governor.h. */
+#include "daemon/governor.h"
+
+#include <string.h>
+
+#include "proto/area.h"
+
+enum {
+	RING_PRESSURE_PERMILLE = 250, /* events pile up */
+	RING_CALM_PERMILLE = 60,
+	LIVE_ENTRIES = MA_LIVE_BUCKETS * MA_LIVE_WAYS,
+	LIVE_PRESSURE = LIVE_ENTRIES / 2,
+	LIVE_STEP = LIVE_ENTRIES / 16, /* growth that calls for another raise */
+	LIVE_CALM = LIVE_ENTRIES / 8,
+	HOLD_MS = 2000,
+	CALM_MS = 10000, /* before R is lowered by one step */
+};
+
+#define SMOOTHING 0.3 /* share of the newest half second in the cost */
+
+static uint32_t bounded(uint64_t interval_bytes)
+{
+	if (interval_bytes < MA_INTERVAL_MIN_BYTES)
+		return MA_INTERVAL_MIN_BYTES;
+	if (interval_bytes > MA_INTERVAL_MAX_BYTES)
+		return MA_INTERVAL_MAX_BYTES;
+	return (uint32_t)interval_bytes;
+}
+
+void ma_governor_init(struct ma_governor *governor, uint32_t interval_bytes, bool fixed,
+		      double budget_ratio, uint32_t tsc_khz)
+{
+	uint32_t start = bounded(interval_bytes);
+	*governor = (struct ma_governor){.fixed = fixed,
+					 .budget_ratio = budget_ratio > 0 ? budget_ratio : 0,
+					 .tsc_khz = tsc_khz,
+					 .start_bytes = start,
+					 .interval_bytes = start,
+					 .min_bytes = start,
+					 .max_bytes = start};
+}
+
+static bool change(struct ma_governor *governor, uint64_t interval_bytes, uint64_t now_ms)
+{
+	uint32_t interval = bounded(interval_bytes);
+	governor->calm_since_ms = now_ms;
+	governor->hold_until_ms = now_ms + HOLD_MS;
+	if (interval == governor->interval_bytes)
+		return false;
+	governor->interval_bytes = interval;
+	if (interval < governor->min_bytes)
+		governor->min_bytes = interval;
+	if (interval > governor->max_bytes)
+		governor->max_bytes = interval;
+	return true;
+}
+
+void ma_governor_fix(struct ma_governor *governor, uint32_t interval_bytes)
+{
+	governor->fixed = true;
+	change(governor, interval_bytes, governor->last.now_ms);
+	governor->start_bytes = governor->interval_bytes;
+}
+
+double ma_governor_cost(const struct ma_governor *governor)
+{
+	return governor->known ? governor->slow_ratio + governor->fast_ratio : -1;
+}
+
+/* What the slow path may cost: what the fast path leaves of the budget, though never less than a
+ * quarter of it, since no R brings the fast path down. */
+static double allowed_ratio(const struct ma_governor *governor)
+{
+	double left = governor->budget_ratio - governor->fast_ratio;
+	double least = governor->budget_ratio / 4;
+	return left > least ? left : least;
+}
+
+/* Returns whether a new figure was made. */
+static bool measure(struct ma_governor *governor, const struct ma_governor_input *input)
+{
+	struct ma_governor_input *last = &governor->last;
+	if (last->tsc == 0) {
+		*last = *input;
+		return false;
+	}
+	if (input->now_ms - last->now_ms < MA_GOVERNOR_PERIOD_MS || input->tsc <= last->tsc)
+		return false;
+	double cycles = (double)(input->tsc - last->tsc);
+	/* The counters are the target's: a step back is nonsense and counts as nothing. */
+	double slow = input->slow_cycles >= last->slow_cycles
+			      ? (double)(input->slow_cycles - last->slow_cycles) / cycles
+			      : 0;
+	double operations = input->operations - last->operations;
+	double cycles_per_ns = governor->tsc_khz / 1e6;
+	double fast = operations > 0 ? operations * MA_FAST_PATH_NS * cycles_per_ns / cycles : 0;
+	double share = governor->known ? SMOOTHING : 1;
+	governor->slow_ratio += share * (slow - governor->slow_ratio);
+	governor->fast_ratio += share * (fast - governor->fast_ratio);
+	governor->known = true;
+	*last = *input;
+	return true;
+}
+
+/* How much R must grow at once, because memory that is shared runs out; 1 = not at all. */
+static unsigned pressure(struct ma_governor *governor, const struct ma_governor_input *input)
+{
+	unsigned factor = 1;
+	if (input->ring_permille >= RING_PRESSURE_PERMILLE)
+		factor = 2;
+	if (input->dropped != governor->last_dropped)
+		factor = 4;
+	governor->last_dropped = input->dropped;
+	if (input->live_count < governor->live_at_raise)
+		governor->live_at_raise = input->live_count;
+	/* What is in the live set already stays there: only its growth calls for a further step. */
+	if (input->live_count > LIVE_PRESSURE &&
+	    input->live_count - governor->live_at_raise > LIVE_STEP) {
+		governor->live_at_raise = input->live_count;
+		factor = factor > 2 ? factor : 2;
+	}
+	return factor;
+}
+
+bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input)
+{
+	bool measured = measure(governor, input);
+	unsigned factor = pressure(governor, input);
+	uint64_t now_ms = input->now_ms;
+	if (governor->fixed)
+		return false;
+	if (factor > 1)
+		return change(governor, (uint64_t)governor->interval_bytes * factor, now_ms);
+	if (!measured || now_ms < governor->hold_until_ms)
+		return false;
+	double allowed = allowed_ratio(governor);
+	if (governor->budget_ratio > 0 && governor->slow_ratio > allowed)
+		return change(governor, (uint64_t)governor->interval_bytes * 2, now_ms);
+	bool calm = input->ring_permille < RING_CALM_PERMILLE && input->live_count < LIVE_CALM &&
+		    (governor->budget_ratio <= 0 || governor->slow_ratio < allowed / 4);
+	if (!calm || governor->interval_bytes <= governor->start_bytes) {
+		governor->calm_since_ms = now_ms;
+		return false;
+	}
+	if (now_ms - governor->calm_since_ms < CALM_MS)
+		return false;
+	uint32_t half = governor->interval_bytes / 2;
+	return change(governor, half > governor->start_bytes ? half : governor->start_bytes,
+		      now_ms);
+}

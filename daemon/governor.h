@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Steers the sampling interval R. What the hook costs is the time in its slow path, measured by
+ * itself in TSC cycles, plus its fast path, estimated from the number of operations; R steers only
+ * the first. R is raised at once when events pile up or the live set fills, and when the slow path
+ * takes more than its share of the budget; it is lowered slowly, never below where it started. R
+ * may change at any time without bias, because every record carries the value in force at its draw.
+ */
+#ifndef MA_DAEMON_GOVERNOR_H
+#define MA_DAEMON_GOVERNOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	MA_INTERVAL_MIN_BYTES = 4 << 10,
+	MA_INTERVAL_MAX_BYTES = 64 << 20,
+	MA_GOVERNOR_PERIOD_MS = 500, /* of judging the cost */
+};
+
+/* Estimated cost of one intercepted operation that is not sampled, thunk included. */
+#define MA_FAST_PATH_NS 1.5
+
+/* What a tick is told. Counts are totals since attach. */
+struct ma_governor_input {
+	uint64_t now_ms;
+	uint64_t tsc;
+	uint64_t slow_cycles;
+	double operations;   /* allocations and frees, estimated */
+	int ring_permille;   /* largest ring fill since the last tick */
+	uint64_t live_count; /* entries of the live set */
+	uint64_t dropped;    /* allocations and frees that found no room */
+};
+
+struct ma_governor {
+	bool fixed;          /* never touch R */
+	double budget_ratio; /* of one core; 0 = none */
+	uint32_t tsc_khz;
+	uint32_t start_bytes;
+	uint32_t interval_bytes; /* R now */
+	uint32_t min_bytes;      /* since the start */
+	uint32_t max_bytes;
+	double slow_ratio;             /* cost of the slow path, of one core; smoothed */
+	double fast_ratio;             /* of the fast path */
+	bool known;                    /* the two above mean something */
+	struct ma_governor_input last; /* at the last judgement of the cost */
+	uint64_t last_dropped;
+	uint64_t live_at_raise;
+	uint64_t calm_since_ms;
+	uint64_t hold_until_ms; /* a change needs time to show before cost is judged again */
+};
+
+/* interval_bytes is brought between the bounds. Daemon loop, as everything here. */
+void ma_governor_init(struct ma_governor *governor, uint32_t interval_bytes, bool fixed,
+		      double budget_ratio, uint32_t tsc_khz);
+
+/* At each poll. Returns whether interval_bytes changed. */
+bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input);
+
+/* Somebody asks for an interval: from now on it is fixed. */
+void ma_governor_fix(struct ma_governor *governor, uint32_t interval_bytes);
+
+/* Cost of one core, or a negative number while it is not known. */
+double ma_governor_cost(const struct ma_governor *governor);
+
+#endif

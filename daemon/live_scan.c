@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* See live_scan.h. */
+#include "daemon/live_scan.h"
+
+#include "proto/area_check.h"
+
+enum {
+	DIRECTORY_PAGES = MA_SHADOW_PAGES * 4 / MA_PAGE_BYTES,
+	MAX_DIRECTORIES = 4096, /* a heap spread over more GiB than this is no heap */
+};
+
+void ma_live_scan_sampled(const struct ma_area *area, ma_live_visit *visit, void *context)
+{
+	for (uint32_t bucket = 0; bucket < MA_LIVE_BUCKETS; bucket++) {
+		for (int way = 0; way < MA_LIVE_WAYS; way++) {
+			uint64_t address;
+			struct ma_live_entry entry;
+			if (!ma_live_copy(&area->live, bucket, way, &address, &entry))
+				continue;
+			struct ma_heap_sample sample = {.size_bytes = entry.size_bytes,
+							.site = entry.site,
+							.interval_bytes = entry.interval_bytes,
+							.domain = entry.domain};
+			visit(context, address, &sample, entry.birth_ms);
+		}
+	}
+}
+
+/* The walk over the shadow: what is still believed, and who is told. */
+struct walk {
+	const uint8_t *arena;
+	uint64_t pages; /* of the arena */
+	uint64_t pages_left;
+	ma_live_visit *visit;
+	void *context;
+};
+
+/* `count` pages from page `index` (from 1) of the arena, or NULL when they do not lie in it. */
+static const void *arena_pages(struct walk *walk, uint32_t index, uint64_t count)
+{
+	if (index == 0 || walk->pages_left < count || count > walk->pages ||
+	    index - 1 > walk->pages - count)
+		return NULL;
+	walk->pages_left -= count;
+	return walk->arena + (uint64_t)(index - 1) * MA_PAGE_BYTES;
+}
+
+static void visit_page(struct walk *walk, const struct ma_shadow *slots, uint64_t heap_page)
+{
+	for (uint64_t i = 0; i < MA_SHADOW_SLOTS; i++) {
+		struct ma_heap_sample sample = {
+			.site = __atomic_load_n(&slots[i].site, __ATOMIC_RELAXED)};
+		if (sample.site == 0 || sample.site >= MA_SITES)
+			continue;
+		uint32_t low = __atomic_load_n(&slots[i].size_low, __ATOMIC_RELAXED);
+		uint16_t high = __atomic_load_n(&slots[i].size_high, __ATOMIC_RELAXED);
+		sample.size_bytes = (uint64_t)high << 32 | low;
+		walk->visit(walk->context, heap_page + (i << MA_SHADOW_GRANULE_BITS), &sample,
+			    __atomic_load_n(&slots[i].birth_ms, __ATOMIC_RELAXED));
+	}
+}
+
+void ma_live_scan_exact(const struct ma_area *area, uint64_t arena_bytes, ma_live_visit *visit,
+			void *context)
+{
+	struct walk walk = {.arena = (const uint8_t *)(area + 1),
+			    .pages = arena_bytes / MA_PAGE_BYTES,
+			    .visit = visit,
+			    .context = context};
+	uint32_t used = __atomic_load_n(&area->exact.arena_pages_used, __ATOMIC_ACQUIRE);
+	walk.pages_left = used < walk.pages ? used : walk.pages;
+	int directories = 0;
+	for (uint64_t region = 0; region < MA_SHADOW_REGIONS; region++) {
+		uint32_t index = __atomic_load_n(&area->exact.regions[region], __ATOMIC_ACQUIRE);
+		const uint32_t *directory = arena_pages(&walk, index, DIRECTORY_PAGES);
+		if (!directory)
+			continue;
+		if (++directories > MAX_DIRECTORIES)
+			return;
+		for (uint64_t page = 0; page < MA_SHADOW_PAGES; page++) {
+			index = __atomic_load_n(&directory[page], __ATOMIC_ACQUIRE);
+			const struct ma_shadow *slots = arena_pages(&walk, index, 1);
+			if (slots)
+				visit_page(&walk, slots,
+					   region << MA_SHADOW_REGION_BITS |
+						   page << MA_SHADOW_PAGE_BITS);
+		}
+	}
+}

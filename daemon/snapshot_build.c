@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/* Chooses the sites of a snapshot and makes its samples; see snapshot_build.h. */
+#include "daemon/snapshot_build.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/snapshot_builder.h"
+#include "daemon/text.h"
+#include "proto/area_check.h"
+#include "proto/snapshot.h"
+
+enum { LABELS = 3 };
+
+/* A site that has a value, and how large it is among all. */
+struct pick {
+	uint32_t site;
+	float share;
+};
+
+/* One snapshot in the making. */
+struct builder {
+	struct ma_session *session;
+	struct ma_heap_view view;
+	struct ma_session_held held;
+	struct ma_snapshot *snapshot;
+	struct ma_strings strings;
+	struct ma_stack_builder stacks;
+	struct pick *picks;
+	size_t pick_count;
+	struct ma_built_sample *samples;
+	size_t sample_count;
+	Memattach__Sample **messages;
+	struct ma_site_view rest[MA_HEAP_DOMAINS]; /* sums of what goes into "(other)" */
+	struct ma_site_view rest_held[MA_HEAP_DOMAINS];
+	bool rest_used[MA_HEAP_DOMAINS];
+	int64_t domain_key, thread_key, tid_key;
+	int64_t domain_text[MA_HEAP_DOMAINS];
+};
+
+static const char *const domain_names[MA_HEAP_DOMAINS] = {
+	[0] = "unknown",           [MA_DOMAIN_OBJECT] = "object",
+	[MA_DOMAIN_MEM] = "mem",   [MA_DOMAIN_MALLOC] = "malloc",
+	[MA_DOMAIN_MMAP] = "mmap",
+};
+
+void *ma_snapshot_messages(struct ma_pool *pool, size_t count, size_t message_bytes)
+{
+	uint8_t **pointers = ma_pool_alloc(pool, count + 1, sizeof *pointers);
+	uint8_t *messages = ma_pool_alloc(pool, count + 1, message_bytes);
+	if (!pointers || !messages)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		pointers[i] = messages + i * message_bytes;
+	return pointers;
+}
+
+static double part(double value, double whole)
+{
+	return whole > 0 ? value / whole : 0;
+}
+
+static int compare_picks(const void *left, const void *right)
+{
+	const struct pick *a = left, *b = right;
+	if (a->share != b->share)
+		return a->share < b->share ? 1 : -1;
+	return a->site < b->site ? -1 : a->site > b->site;
+}
+
+/* Finds every site with a value. The largest share, of what is live, was live at the peak or was
+ * allocated, says which come first, so that a cut drops what matters to no question. */
+static bool find_sites(struct builder *builder)
+{
+	struct ma_site_view total, values;
+	uint32_t peak_ms;
+	uint32_t count = ma_heap_view_count(&builder->view);
+	ma_heap_view_total(&builder->view, &total, &peak_ms);
+	builder->picks = malloc(count * sizeof *builder->picks);
+	if (!builder->picks)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t site = ma_heap_view_id(&builder->view, i);
+		if (!ma_heap_view_site(&builder->view, site, &values))
+			continue;
+		double share = part(values.live_bytes, total.live_bytes);
+		share = fmax(share, part(values.peak_bytes, total.peak_bytes));
+		share = fmax(share, part(values.allocated_bytes, total.allocated_bytes));
+		builder->picks[builder->pick_count++] =
+			(struct pick){.site = site, .share = (float)share};
+	}
+	qsort(builder->picks, builder->pick_count, sizeof *builder->picks, compare_picks);
+	return true;
+}
+
+static void add_views(struct ma_site_view *sum, const struct ma_site_view *values)
+{
+	if (sum->allocated_samples == 0 || values->first_ms < sum->first_ms)
+		sum->first_ms = values->first_ms;
+	if (values->last_ms > sum->last_ms)
+		sum->last_ms = values->last_ms;
+	sum->allocated_bytes += values->allocated_bytes;
+	sum->allocated_count += values->allocated_count;
+	sum->peak_bytes += values->peak_bytes;
+	sum->peak_count += values->peak_count;
+	sum->live_bytes += values->live_bytes;
+	sum->live_count += values->live_count;
+	sum->allocated_bytes_variance += values->allocated_bytes_variance;
+	sum->allocated_count_variance += values->allocated_count_variance;
+	sum->peak_bytes_variance += values->peak_bytes_variance;
+	sum->live_bytes_variance += values->live_bytes_variance;
+	sum->live_count_variance += values->live_count_variance;
+	sum->allocated_samples += values->allocated_samples;
+	sum->live_samples += values->live_samples;
+}
+
+static int64_t rounded(double value)
+{
+	if (!(value > 0))
+		return 0;
+	return value < 9e18 ? (int64_t)(value + 0.5) : INT64_MAX;
+}
+
+static Memattach__Sample *make_sample(struct builder *builder, struct ma_built_stack stack,
+				      const struct ma_site_view *values)
+{
+	struct ma_pool *pool = &builder->snapshot->pool;
+	Memattach__Sample *sample = ma_pool_alloc(pool, 1, sizeof *sample);
+	int64_t *numbers = ma_pool_alloc(pool, MA_VALUE_COUNT, sizeof *numbers);
+	if (!sample || !numbers)
+		return NULL;
+	*sample = (Memattach__Sample)MEMATTACH__SAMPLE__INIT;
+	numbers[MA_VALUE_ALLOC_OBJECTS] = rounded(values->allocated_count);
+	numbers[MA_VALUE_ALLOC_SPACE] = rounded(values->allocated_bytes);
+	numbers[MA_VALUE_PEAK_OBJECTS] = rounded(values->peak_count);
+	numbers[MA_VALUE_PEAK_SPACE] = rounded(values->peak_bytes);
+	numbers[MA_VALUE_INUSE_OBJECTS] = rounded(values->live_count);
+	numbers[MA_VALUE_INUSE_SPACE] = rounded(values->live_bytes);
+	sample->n_value = MA_VALUE_COUNT;
+	sample->value = numbers;
+	sample->n_location_id = stack.count;
+	sample->location_id = stack.ids;
+	return sample;
+}
+
+static void add_labels(struct builder *builder, Memattach__Sample *sample, uint32_t domain,
+		       const char *thread, uint32_t tid)
+{
+	struct ma_pool *pool = &builder->snapshot->pool;
+	Memattach__Label **labels = ma_snapshot_messages(pool, LABELS, sizeof **labels);
+	if (!labels)
+		return;
+	for (int i = 0; i < LABELS; i++)
+		*labels[i] = (Memattach__Label)MEMATTACH__LABEL__INIT;
+	labels[0]->key = builder->domain_key;
+	labels[0]->str = builder->domain_text[domain];
+	labels[1]->key = builder->thread_key;
+	labels[1]->str = ma_strings_add(&builder->strings, thread);
+	labels[2]->key = builder->tid_key;
+	labels[2]->num = tid;
+	sample->n_label = LABELS;
+	sample->label = labels;
+}
+
+/* Appends a sample; the room was made for the largest number there can be. */
+static void append(struct builder *builder, const struct ma_built_sample *built,
+		   struct ma_built_stack stack, uint32_t domain, const char *thread, uint32_t tid)
+{
+	Memattach__Sample *sample = make_sample(builder, stack, &built->values);
+	if (!sample)
+		return;
+	add_labels(builder, sample, domain, thread, tid);
+	builder->messages[builder->sample_count] = sample;
+	builder->samples[builder->sample_count++] = *built;
+}
+
+static bool read_site(const struct builder *builder, uint32_t id, struct ma_site *site)
+{
+	return ma_site_copy(&builder->session->map.area->tables, id, site) == 0;
+}
+
+/* The domain that an id of the heap view belongs to. */
+static uint32_t domain_of(const struct builder *builder, uint32_t id)
+{
+	struct ma_site site;
+	if (id - MA_HEAP_UNKNOWN(0) < MA_HEAP_DOMAINS)
+		return id - MA_HEAP_UNKNOWN(0);
+	if (id - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS)
+		return id - MA_HEAP_OTHER(0);
+	return read_site(builder, id, &site) ? site.domain : 0;
+}
+
+/* A thread as people know it: its name, else its id. */
+static const char *thread_name(const struct builder *builder, uint8_t slot, uint32_t *tid,
+			       char text[32])
+{
+	const struct ma_thread_name *known = &builder->session->threads.slots[slot];
+	*tid = slot ? known->tid : 0;
+	if (slot == 0 || known->tid == 0)
+		return "(other threads)";
+	if (known->name[0])
+		return known->name;
+	snprintf(text, 32, "(thread %u)", known->tid);
+	return text;
+}
+
+static void add_site(struct builder *builder, uint32_t id)
+{
+	struct ma_built_sample built = {.site = id};
+	struct ma_site site = {0};
+	ma_heap_view_site(&builder->view, id, &built.values);
+	ma_heap_state_view(&builder->held.heap, id, &built.held);
+	if (id >= MA_HEAP_OTHER(0) || !read_site(builder, id, &site)) {
+		enum ma_pseudo_frame pseudo = id - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS
+						      ? MA_PSEUDO_OTHER
+						      : MA_PSEUDO_STACK_UNKNOWN;
+		append(builder, &built, ma_stack_builder_pseudo(&builder->stacks, pseudo),
+		       domain_of(builder, id), "(other threads)", 0);
+		return;
+	}
+	char text[32];
+	uint32_t tid;
+	const char *thread = thread_name(builder, site.thread, &tid, text);
+	struct ma_built_stack stack = ma_stack_builder_site(&builder->stacks, &site, &built.flags);
+	append(builder, &built, stack, site.domain, thread, tid);
+}
+
+/* A site that is left out goes into the rest of its domain. */
+static void add_to_rest(struct builder *builder, uint32_t id)
+{
+	struct ma_site_view values;
+	uint32_t domain = domain_of(builder, id);
+	ma_heap_view_site(&builder->view, id, &values);
+	add_views(&builder->rest[domain], &values);
+	ma_heap_state_view(&builder->held.heap, id, &values);
+	add_views(&builder->rest_held[domain], &values);
+	builder->rest_used[domain] = true;
+}
+
+static void add_rest(struct builder *builder)
+{
+	for (uint32_t domain = 0; domain < MA_HEAP_DOMAINS; domain++) {
+		if (!builder->rest_used[domain])
+			continue;
+		struct ma_built_sample built = {.site = MA_HEAP_OTHER(domain),
+						.values = builder->rest[domain],
+						.held = builder->rest_held[domain]};
+		append(builder, &built, ma_stack_builder_pseudo(&builder->stacks, MA_PSEUDO_OTHER),
+		       domain, "(other threads)", 0);
+	}
+}
+
+/* The sites beyond the daemon's own limit are part of "(other)" as well, so that there is one. */
+static bool is_left_out(const struct builder *builder, size_t rank, uint32_t max_sites)
+{
+	uint32_t site = builder->picks[rank].site;
+	bool merged = site - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS;
+	return (max_sites && rank >= max_sites) || merged;
+}
+
+static bool make_samples(struct builder *builder, uint32_t max_sites)
+{
+	struct ma_pool *pool = &builder->snapshot->pool;
+	size_t room = builder->pick_count + MA_HEAP_DOMAINS;
+	builder->samples = malloc(room * sizeof *builder->samples);
+	builder->messages = ma_pool_alloc(pool, room, sizeof *builder->messages);
+	if (!builder->samples || !builder->messages)
+		return false;
+	builder->domain_key = ma_strings_add(&builder->strings, "domain");
+	builder->thread_key = ma_strings_add(&builder->strings, "thread");
+	builder->tid_key = ma_strings_add(&builder->strings, "tid");
+	for (uint32_t i = 0; i < MA_HEAP_DOMAINS; i++)
+		builder->domain_text[i] = ma_strings_add(&builder->strings, domain_names[i]);
+	for (size_t i = 0; i < builder->pick_count; i++) {
+		if (is_left_out(builder, i, max_sites))
+			add_to_rest(builder, builder->picks[i].site);
+		else
+			add_site(builder, builder->picks[i].site);
+	}
+	add_rest(builder);
+	return true;
+}
+
+static Memattach__ValueType *value_type(struct builder *builder, const char *type, const char *unit)
+{
+	Memattach__ValueType *made = ma_pool_alloc(&builder->snapshot->pool, 1, sizeof *made);
+	if (!made)
+		return NULL;
+	*made = (Memattach__ValueType)MEMATTACH__VALUE_TYPE__INIT;
+	made->type = ma_strings_add(&builder->strings, type);
+	made->unit = ma_strings_add(&builder->strings, unit);
+	return made;
+}
+
+static void add_sample_types(struct builder *builder)
+{
+	static const char *const types[MA_VALUE_COUNT][2] = {
+		[MA_VALUE_ALLOC_OBJECTS] = {"alloc_objects", "count"},
+		[MA_VALUE_ALLOC_SPACE] = {"alloc_space", "bytes"},
+		[MA_VALUE_PEAK_OBJECTS] = {"peak_objects", "count"},
+		[MA_VALUE_PEAK_SPACE] = {"peak_space", "bytes"},
+		[MA_VALUE_INUSE_OBJECTS] = {"inuse_objects", "count"},
+		[MA_VALUE_INUSE_SPACE] = {"inuse_space", "bytes"},
+	};
+	Memattach__Profile *profile = builder->snapshot->profile;
+	struct ma_pool *pool = &builder->snapshot->pool;
+	profile->sample_type = ma_pool_alloc(pool, MA_VALUE_COUNT, sizeof *profile->sample_type);
+	if (!profile->sample_type)
+		return;
+	for (int i = 0; i < MA_VALUE_COUNT; i++)
+		profile->sample_type[i] = value_type(builder, types[i][0], types[i][1]);
+	profile->n_sample_type = MA_VALUE_COUNT;
+	profile->default_sample_type = ma_strings_add(&builder->strings, "inuse_space");
+	profile->period_type = value_type(builder, "space", "bytes");
+}
+
+static void add_mapping(struct builder *builder)
+{
+	const struct ma_area_ident *ident = &builder->session->map.ident;
+	Memattach__Profile *profile = builder->snapshot->profile;
+	Memattach__Mapping **mappings =
+		ma_snapshot_messages(&builder->snapshot->pool, 1, sizeof **mappings);
+	char path[1024];
+	if (!mappings)
+		return;
+	ma_text_from_bytes(path, sizeof path, ident->python_path, strlen(ident->python_path));
+	Memattach__Mapping *mapping = mappings[0];
+	*mapping = (Memattach__Mapping)MEMATTACH__MAPPING__INIT;
+	mapping->id = 1;
+	mapping->memory_start = ident->python_base;
+	mapping->memory_limit = ident->python_base;
+	mapping->filename = ma_strings_add(&builder->strings, path);
+	ma_text_from_bytes(path, sizeof path, ident->python_build_id,
+			   strlen(ident->python_build_id));
+	mapping->build_id = ma_strings_add(&builder->strings, path);
+	/* Every name and line is in here: readers need not look for the interpreter's symbols. */
+	mapping->has_functions = true;
+	mapping->has_filenames = true;
+	mapping->has_line_numbers = true;
+	profile->n_mapping = 1;
+	profile->mapping = mappings;
+}
+
+static void add_head(struct builder *builder)
+{
+	const struct ma_session *session = builder->session;
+	Memattach__Profile *profile = builder->snapshot->profile;
+	bool exact = session->map.ident.mode == MA_MODE_EXACT;
+	uint64_t clock_ms = ma_session_clock_ms(session);
+	profile->time_nanos = (int64_t)ma_session_time_ns(session, clock_ms);
+	profile->duration_nanos = (int64_t)(clock_ms * 1000000);
+	profile->period = exact ? 1 : session->governor.interval_bytes;
+	char text[64];
+	struct tm local;
+	time_t attached = (time_t)(session->map.ident.attach_realtime_ns / 1000000000U);
+	localtime_r(&attached, &local);
+	strftime(text, sizeof text, exact ? "exact since %H:%M:%S" : "estimates since %H:%M:%S",
+		 &local);
+	profile->comment = ma_pool_alloc(&builder->snapshot->pool, 1, sizeof *profile->comment);
+	if (!profile->comment)
+		return;
+	profile->comment[0] = ma_strings_add(&builder->strings, text);
+	profile->n_comment = 1;
+}
+
+/* Hands the tables that were being made over to the profile. */
+static void finish(struct builder *builder)
+{
+	Memattach__Profile *profile = builder->snapshot->profile;
+	profile->n_sample = builder->sample_count;
+	profile->sample = builder->messages;
+	profile->n_location = builder->stacks.location_count;
+	profile->location = builder->stacks.locations;
+	profile->n_function = builder->stacks.function_count;
+	profile->function = builder->stacks.functions;
+	profile->n_string_table = builder->strings.count;
+	profile->string_table = builder->strings.texts;
+}
+
+static bool build(struct builder *builder, const struct ma_snapshot_query *query)
+{
+	struct ma_snapshot *snapshot = builder->snapshot;
+	snapshot->profile = ma_pool_alloc(&snapshot->pool, 1, sizeof *snapshot->profile);
+	if (!snapshot->profile)
+		return false;
+	*snapshot->profile = (Memattach__Profile)MEMATTACH__PROFILE__INIT;
+	add_sample_types(builder);
+	add_mapping(builder);
+	add_head(builder);
+	if (!find_sites(builder) || !make_samples(builder, query->max_sites))
+		return false;
+	ma_snapshot_fill_heap(snapshot, builder->session, query, &builder->held, builder->samples,
+			      builder->sample_count);
+	finish(builder);
+	return !snapshot->pool.failed;
+}
+
+int ma_snapshot_build(struct ma_session *session, const struct ma_snapshot_query *query,
+		      struct ma_snapshot *snapshot, struct ma_error *error)
+{
+	uint64_t age_ms =
+		query->held_age_ms ? query->held_age_ms : ma_session_clock_ms(session) / 2;
+	struct builder *builder = calloc(1, sizeof *builder);
+	*snapshot = (struct ma_snapshot){0};
+	if (!builder)
+		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "making a snapshot");
+	builder->session = session;
+	builder->snapshot = snapshot;
+	builder->view = ma_session_view(session);
+	ma_session_held(session, age_ms, &builder->held);
+	ma_strings_init(&builder->strings, &snapshot->pool);
+	ma_stack_builder_init(&builder->stacks, &snapshot->pool, &builder->strings, &session->names,
+			      &session->map.area->tables);
+	bool built = build(builder, query);
+	ma_session_held_fini(&builder->held);
+	ma_strings_fini(&builder->strings);
+	ma_stack_builder_fini(&builder->stacks);
+	free(builder->picks);
+	free(builder->samples);
+	free(builder);
+	if (built)
+		return 0;
+	return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "making a snapshot of process %d",
+			    session->pid);
+}
+
+void ma_snapshot_fini(struct ma_snapshot *snapshot)
+{
+	ma_pool_fini(&snapshot->pool);
+	snapshot->profile = NULL;
+}
