@@ -8,3 +8,7 @@ target_link_libraries(linetable_probe PRIVATE ma_flags ma_daemon)
 add_test(NAME unit.linetable_live COMMAND /usr/bin/python3 -B
          ${CMAKE_CURRENT_SOURCE_DIR}/linetable_live.py $<TARGET_FILE:linetable_probe>)
 set_tests_properties(unit.linetable_live PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
+
+ma_unit_test(cgroup SOURCES test_cgroup.c fake_root.c LIBS ma_daemon)
+ma_unit_test(process_memory SOURCES test_process_memory.c fake_root.c LIBS ma_daemon)
+ma_unit_test(process_end SOURCES test_process_end.c fake_root.c LIBS ma_daemon Threads::Threads)
