@@ -10,7 +10,8 @@ import sys
 VERSION = sys.version_info[:2]
 QUALIFIED = VERSION >= (3, 11)
 COUNTERS = ("samples sample_frees implicit_frees dropped_allocs dropped_frees dropped_maps reentered "
-            "stacks_truncated stacks_broken frames_unknown tables_full tables_busy").split()
+            "stacks_truncated stacks_broken frames_unknown tables_full tables_busy slow_cycles "
+            "passes slots_patched objects_seen fault").split()
 
 
 class Tables:
