@@ -16,7 +16,8 @@ enum {
 	MAX_DYNAMIC_ENTRIES = 1024,
 	DYNAMIC_CHUNK = 64,
 	MAX_NOTE_BYTES = 4096,
-	MAX_CHAIN = 1 << 16, /* entries of one hash chain that we follow */
+	MAX_CHAIN = 1024, /* entries of one hash chain that we follow; real ones have a dozen */
+	MAX_VERSIONS = 1024,
 	CHAIN_CHUNK = 32,
 	MAX_NAME_BYTES = 128,
 	PAGE_MASK = 4095,
@@ -327,7 +328,7 @@ static int read_version(const struct ma_target_memory *memory, const struct ma_m
 	if (!at || index < 2) /* 0 local, 1 global without a version */
 		return 0;
 	window_open(&window, memory, at);
-	for (uint32_t i = 0; i < module->verdef_count && i < MAX_CHAIN; i++) {
+	for (uint32_t i = 0; i < module->verdef_count && i < MAX_VERSIONS; i++) {
 		Elf64_Verdef definition;
 		Elf64_Verdaux name;
 		if (!ma_module_segment(module, at, sizeof definition))
@@ -486,7 +487,7 @@ static int lookup_sysv(struct lookup *l)
 		return nonsense(l->error, module, "its hash table is damaged");
 	uint64_t buckets = module->sysv_hash + 8, chain = buckets + (uint64_t)head[0] * 4;
 	uint64_t at = buckets + (uint64_t)(sysv_hash(l->name) % head[0]) * 4;
-	for (uint32_t steps = 0; steps < MAX_CHAIN; steps++) {
+	for (uint32_t steps = 0; steps < MAX_CHAIN && steps <= head[1]; steps++) {
 		code = ma_memory_read_u32(l->memory, ma_raddr(at), &index, l->error);
 		if (code || index == STN_UNDEF)
 			return code;
