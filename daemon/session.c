@@ -299,6 +299,13 @@ void ma_session_detach_cancel(struct ma_session *session)
 		     "A detach was begun and not finished; sampling was off meanwhile.");
 }
 
+void ma_session_set_interval(struct ma_session *session, uint32_t interval_bytes)
+{
+	ma_governor_fix(&session->governor, interval_bytes);
+	__atomic_store_n(&session->map.area->control.interval_bytes,
+			 session->governor.interval_bytes, __ATOMIC_RELAXED);
+}
+
 void ma_session_touch(struct ma_session *session)
 {
 	session->query_monotonic_ms = now_monotonic_ms();

@@ -95,6 +95,7 @@ struct ma_session {
 	uint32_t pause_us;
 	bool keep;
 	bool detaching; /* a detach is under way: sampling is off */
+	bool end_logged;
 	enum ma_session_state state;
 	struct ma_session_end end;
 	struct ma_notes notes;
@@ -154,6 +155,9 @@ void ma_session_exited(struct ma_session *session);
 /* A detach begins: sampling off, everything taken in. cancel: it did not happen, go on. */
 void ma_session_detach_begin(struct ma_session *session);
 void ma_session_detach_cancel(struct ma_session *session);
+
+/* From now on the mean sampling interval is this, and is not steered. */
+void ma_session_set_interval(struct ma_session *session, uint32_t interval_bytes);
 
 /* Somebody asked about it: it is wanted for another 24 hours. */
 void ma_session_touch(struct ma_session *session);

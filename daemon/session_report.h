@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* A session as a message of proto/control.proto, for list and status. */
+#ifndef MA_DAEMON_SESSION_REPORT_H
+#define MA_DAEMON_SESSION_REPORT_H
+
+#include "daemon/pool.h"
+#include "daemon/session.h"
+#include "proto/control.pb-c.h"
+
+/* Makes the message in the pool; NULL: no memory. Its strings may be the session's. Daemon loop. */
+Memattach__Session *ma_session_report(const struct ma_session *session, struct ma_pool *pool);
+
+#endif
