@@ -28,6 +28,15 @@ void ma_flow_begin(struct ma_flow *flow, const char *label, unsigned indent, con
 	flow->filled = false;
 }
 
+/* Columns of the separator that stay when a line breaks after it. */
+static unsigned tail_of(const char *separator)
+{
+	size_t length = strlen(separator);
+	while (length && separator[length - 1] == ' ')
+		length--;
+	return (unsigned)length;
+}
+
 /* Takes back spaces at the end of the text: of a separator that a break follows. */
 static void trim(struct ma_text *text)
 {
@@ -44,19 +53,20 @@ void ma_flow_item(struct ma_flow *flow, enum ma_style style, const char *format,
 	va_end(ap);
 	if (!item[0])
 		return;
-	unsigned columns = ma_display_columns(item);
+	unsigned columns = ma_display_columns(item), tail = tail_of(flow->separator);
 	if (flow->filled) {
 		unsigned gap = (unsigned)strlen(flow->separator);
 		ma_text_add(flow->text, flow->separator);
 		flow->column += gap;
-		if (flow->column + columns > flow->width) {
+		if (flow->column + columns + tail > flow->width) {
 			trim(flow->text);
 			ma_text_add(flow->text, "\n");
 			ma_text_repeat(flow->text, ' ', flow->indent);
 			flow->column = flow->indent;
 		}
 	}
-	unsigned room = flow->width > flow->column ? flow->width - flow->column : 0;
+	unsigned end = flow->column + tail;
+	unsigned room = flow->width > end ? flow->width - end : 0;
 	ma_style_begin(flow->text, flow->color, style);
 	flow->column += ma_display_add_start(flow->text, item, room);
 	ma_style_end(flow->text, flow->color, style);

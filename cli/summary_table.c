@@ -197,13 +197,16 @@ static size_t count_live(const struct ma_heap_rows *rows)
 static void write_others(const struct table *table, const struct ma_heap_rows *rows, size_t shown)
 {
 	struct ma_heap_figures others = {0};
-	for (size_t i = shown; i < rows->count; i++)
-		ma_heap_figures_add(&others, &rows->rows[i].figures);
-	if (rows->count == shown)
+	size_t lines = 0;
+	for (size_t i = shown; i < rows->count; i++) {
+		const struct ma_heap_figures *figures = &rows->rows[i].figures;
+		ma_heap_figures_add(&others, figures);
+		lines += figures->live_bytes > 0 || figures->peak_bytes > 0;
+	}
+	if (!lines)
 		return;
 	write_numbers(table, &others);
-	ma_text_addf(table->text, "%zu other line%s\n", rows->count - shown,
-		     rows->count - shown == 1 ? "" : "s");
+	ma_text_addf(table->text, "%zu other line%s\n", lines, lines == 1 ? "" : "s");
 }
 
 void ma_summary_table_write(struct ma_text *text, const struct ma_summary *summary)
