@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ma_attach: the steps of getting the hook in, in their order, and what to do when one of them
+ * fails. The target is left as it was unless code of ours has begun to patch it; from then on the
+ * way back is a removal like any other.
+ */
+#include "inject/attach.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inject/boot_run.h"
+#include "inject/clock.h"
+#include "inject/guardian.h"
+#include "inject/headroom.h"
+#include "inject/install.h"
+#include "inject/python_tables.h"
+#include "inject/removal.h"
+#include "inject/seccomp_filter.h"
+
+enum {
+	SAFE_POINT_MS = 10000,
+	LOAD_MS = 10000, /* for the loader to come back */
+	GRACE_MS = 2000, /* and after it was called off */
+};
+
+struct request {
+	pid_t pid;
+	const struct ma_attach_options *options;
+	uint64_t start_tsc;
+	uint64_t start_ns;
+};
+
+struct attach {
+	const struct request *request;
+	const struct ma_attach_options *options;
+	struct ma_attach_result *result;
+	struct ma_session *session;
+	struct ma_install install;
+	struct ma_resident *loaded; /* what the loader answered, owned */
+};
+
+__attribute__((format(printf, 2, 3))) static void notice(struct attach *attach, const char *format,
+							 ...)
+{
+	char *text = attach->result->notice;
+	size_t used = strlen(text);
+	size_t room = sizeof(attach->result->notice);
+	va_list args;
+
+	if (used && used + 1 < room)
+		text[used++] = '\n';
+	va_start(args, format);
+	vsnprintf(text + used, room - used, format, args);
+	va_end(args);
+}
+
+/* Reasons against it that can be seen from outside. */
+static int check(struct attach *attach, struct ma_error *error)
+{
+	const struct ma_session *session = attach->session;
+	const struct ma_thunk_data *thunks = &session->view.thunks.content;
+	uint64_t need = attach->options->mode == MA_MODE_EXACT ? MA_HEADROOM_EXACT_BYTES
+							       : MA_HEADROOM_SAMPLED_BYTES;
+	struct ma_headroom headroom;
+
+	if (session->view.resolved.internal_dlopen) {
+		ma_error_set(error, MA_ERR_UNSAFE, 0, "attaching to process %d", session->pid);
+		ma_error_answer(error, "it has not loaded libdl, which the hook's way in needs");
+		return MA_ERR_UNSAFE;
+	}
+	if (session->view.thunks.found && thunks->abi != MA_HOOK_ABI) {
+		ma_error_set(error, MA_ERR_UNSAFE, 0, "attaching to process %d", session->pid);
+		ma_error_answer(error,
+				"memattach %s left thunks there that this version cannot use",
+				thunks->release);
+		ma_error_remedy(error, "Use memattach %s, or restart the process.",
+				thunks->release);
+		return MA_ERR_UNSAFE;
+	}
+	if (attach->options->force)
+		return 0;
+	return ma_headroom_check(session->pid, need, &headroom, error);
+}
+
+/* A hook from before (its daemon died, or it could not be unloaded then) goes first. */
+static int take_over(struct attach *attach, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	struct ma_detach_result removed;
+	int failed;
+
+	if (!ma_removal_needed(session))
+		return 0;
+	failed = ma_remove(session, &removed, error);
+	if (failed)
+		return failed;
+	if (removed.lingering) {
+		ma_error_set(error, MA_ERR_UNSAFE, 0, "removing the former hook from process %d",
+			     session->pid);
+		ma_error_answer(error, "%s", removed.notice);
+		ma_error_remedy(error, "It is switched off and harmless. Try again later.");
+		return MA_ERR_UNSAFE;
+	}
+	attach->result->took_over = true;
+	session->deadline_ns = ma_clock_ns() + SAFE_POINT_MS * MA_NS_PER_MS;
+	return ma_session_refresh(session, error);
+}
+
+static int admit_seccomp(struct attach *attach, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	struct ma_seccomp_report report;
+	struct ma_proc_status status;
+	int failed = ma_proc_status_read(session->pid, session->victim.tid, &status, error);
+
+	if (failed)
+		return failed;
+	return ma_seccomp_admit(session->victim.tid, &status, !ma_session_on_victim(session),
+				attach->options->trust_seccomp, &report, error);
+}
+
+/* The loader hangs or has crashed: it cannot be taken back, only switched off for good. */
+static int give_up_loader(struct attach *attach, int code, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+
+	ma_boot_cancel(session, attach->install.resident);
+	__atomic_store_n(&attach->install.area->control.enabled, 0, __ATOMIC_RELEASE);
+	ma_session_forget_undo(session);
+	ma_session_release(session);
+	ma_error_remedy(error,
+			"The loader was called off and ends by itself; our memory stays until "
+			"memattach detach %d.",
+			session->pid);
+	return code;
+}
+
+/* The loader came back and said no. */
+static int roll_back(struct attach *attach, int code, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	struct ma_detach_result removed;
+	struct ma_error ignored;
+
+	if (attach->loaded->config.step < MA_STEP_PATCH) {
+		ma_session_undo(session, NULL);
+		return code;
+	}
+	ma_session_forget_undo(session);
+	ma_session_release(session);
+	if (ma_session_refresh(session, &ignored) || ma_remove(session, &removed, &ignored))
+		ma_error_remedy(error, "Its hook is switched off; memattach detach %d removes it.",
+				session->pid);
+	return code;
+}
+
+static bool is_tls_exhausted(const struct ma_resident *loaded)
+{
+	return loaded->config.status == MA_BOOT_NO_LIBRARY &&
+	       memmem(loaded->config.message, sizeof(loaded->config.message), "static TLS", 10);
+}
+
+/* After the loader could not be run: has any of its code gone further than making a thread? */
+static bool has_begun(const struct attach *attach, bool on_thread)
+{
+	uint64_t step = attach->install.resident + MA_RESIDENT_DATA +
+			offsetof(struct ma_resident, config) +
+			offsetof(struct ma_hook_config, step);
+	uint32_t value;
+
+	if (attach->session->victim.abandoned)
+		return true;
+	return !on_thread &&
+	       (ma_memory_read_u32(&attach->session->view.memory, ma_raddr(step), &value, NULL) ||
+		value != MA_STEP_NONE);
+}
+
+/* Runs the loader on what was installed. */
+static int load(struct attach *attach, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	struct ma_install *install = &attach->install;
+	bool on_thread = false;
+	int failed = ma_boot_start(session, install->resident, &install->content->boot,
+				   MA_BOOT_LOAD, &on_thread, error);
+
+	attach->result->boot_thread = on_thread;
+	if (failed && !has_begun(attach, on_thread)) {
+		ma_session_undo(session, NULL);
+		return failed;
+	}
+	if (failed)
+		return give_up_loader(attach, failed, error);
+	if (!on_thread)
+		ma_session_release(session);
+	ma_install_touch(install);
+	failed = ma_boot_finish(session, install->resident, on_thread,
+				ma_clock_ns() + LOAD_MS * MA_NS_PER_MS, attach->loaded, error);
+	if (failed == MA_ERR_UNSAFE) {
+		ma_boot_cancel(session, install->resident);
+		failed = ma_boot_finish(session, install->resident, on_thread,
+					ma_clock_ns() + GRACE_MS * MA_NS_PER_MS, attach->loaded,
+					error);
+	}
+	if (failed == MA_ERR_NO_PROCESS)
+		return failed;
+	if (failed)
+		return give_up_loader(attach, failed, error);
+	failed = ma_boot_judge(attach->loaded, session->pid, error);
+	return failed ? roll_back(attach, failed, error) : 0;
+}
+
+/* One try with one build of the hook. */
+static int enter(struct attach *attach, bool tls_slots, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	struct ma_install *install = &attach->install;
+	int failed;
+
+	ma_install_init(install, tls_slots, attach->request->start_tsc, attach->request->start_ns);
+	memset(attach->loaded, 0, sizeof(*attach->loaded));
+	ma_install_plan(install, session, attach->options);
+	failed = ma_session_stop(session, MA_NEED_CALLS, error);
+	if (failed)
+		return failed;
+	failed = admit_seccomp(attach, error);
+	if (failed) {
+		ma_session_release(session);
+		return failed;
+	}
+	failed = ma_install(install, session, attach->options, error);
+	if (failed) {
+		ma_session_undo(session, NULL);
+		return failed;
+	}
+	failed = load(attach, error);
+	if (!failed)
+		ma_session_forget_undo(session);
+	return failed;
+}
+
+static void report(struct attach *attach)
+{
+	struct ma_attach_result *result = attach->result;
+	const struct ma_session *session = attach->session;
+	const struct ma_resident *loaded = attach->loaded;
+	uint64_t khz = attach->install.area->ident.tsc_khz;
+	uint64_t ticks = loaded->boot.finished_tsc - attach->request->start_tsc;
+
+	result->process = session->view.process;
+	result->process.attached = true;
+	snprintf(result->process.attached_release, sizeof(result->process.attached_release), "%s",
+		 MA_RELEASE);
+	result->hook_running_us = (uint32_t)(khz ? ticks * 1000 / khz : 0);
+	result->pause_us = session->pause_us;
+	result->unsafe_points = session->unsafe_points;
+	result->slots_patched = (uint32_t)loaded->config.slots_patched;
+	result->tls_slots = attach->install.tls_slots;
+	if (result->boot_thread)
+		notice(attach, "A short-lived thread of ours ran in the process; libc may keep a "
+			       "malloc arena for it (address space, little memory).");
+	if (session->prolonged)
+		notice(attach, "A waiting system call was started over with its whole timeout.");
+	if (session->late_count)
+		notice(attach, "%d threads did not stop in time and were left alone.",
+		       session->late_count);
+	if (loaded->config.tables_foreign)
+		notice(attach, "Some of Python's allocator tables could not be hooked: their small "
+			       "objects are not counted.");
+}
+
+static int attach_process(void *request, void *result, int fds[MA_GUARDIAN_FDS],
+			  struct ma_error *error)
+{
+	struct attach attach = {.request = request, .result = result};
+	uint32_t timeout_ms;
+	int failed;
+
+	attach.options = attach.request->options;
+	ma_install_init(&attach.install, false, 0, 0);
+	timeout_ms = attach.options->timeout_ms ? attach.options->timeout_ms : SAFE_POINT_MS;
+	attach.session = malloc(sizeof(*attach.session));
+	attach.loaded = malloc(sizeof(*attach.loaded));
+	if (!attach.session || !attach.loaded)
+		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "preparing the attach");
+	failed = ma_session_open(attach.session, attach.request->pid,
+				 attach.request->start_ns + timeout_ms * MA_NS_PER_MS, error);
+	if (!failed)
+		failed = take_over(&attach, error);
+	if (!failed)
+		failed = check(&attach, error);
+	if (!failed)
+		failed = enter(&attach, false, error);
+	if (failed && is_tls_exhausted(attach.loaded)) {
+		/* Too many libraries with static thread-local storage: the other build has none. */
+		ma_install_fini(&attach.install);
+		attach.session->deadline_ns = ma_clock_ns() + timeout_ms * MA_NS_PER_MS;
+		failed = enter(&attach, true, error);
+	}
+	if (!failed) {
+		ma_python_tables_locate(&attach.session->view, attach.install.area);
+		report(&attach);
+		fds[0] = dup(attach.session->view.pidfd);
+		fds[1] = attach.install.area_file.fd;
+		attach.install.area_file.fd = -1;
+	} else {
+		attach.result->process = attach.session->view.process;
+	}
+	ma_install_fini(&attach.install);
+	ma_session_close(attach.session);
+	free(attach.session);
+	free(attach.loaded);
+	return failed;
+}
+
+/* Nobody is left to serve the hook: out again. */
+static void orphaned(void *request)
+{
+	const struct request *given = request;
+	struct ma_session *session = malloc(sizeof(*session));
+	struct ma_detach_result removed;
+
+	if (!session)
+		return;
+	if (!ma_session_open(session, given->pid, ma_clock_ns() + SAFE_POINT_MS * MA_NS_PER_MS,
+			     NULL))
+		ma_remove(session, &removed, NULL);
+	ma_session_close(session);
+	free(session);
+}
+
+int ma_attach(pid_t pid, const struct ma_attach_options *options, struct ma_attach_result *result,
+	      struct ma_error *error)
+{
+	struct request request = {
+		.pid = pid,
+		.options = options,
+		.start_tsc = ma_arch.timestamp(),
+		.start_ns = ma_clock_ns(),
+	};
+	struct ma_guardian_task task = {
+		.work = attach_process,
+		.orphaned = orphaned,
+		.request = &request,
+		.result = result,
+		.result_bytes = sizeof(*result),
+	};
+	int fds[MA_GUARDIAN_FDS];
+	int failed;
+
+	memset(result, 0, sizeof(*result));
+	failed = ma_guardian_run(&task, fds, error);
+	result->pidfd = fds[0];
+	result->area_fd = fds[1];
+	return failed;
+}

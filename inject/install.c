@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "inject/install.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "inject/boot_run.h"
+#include "inject/clock.h"
+#include "inject/hook/thunks.h"
+#include "inject/loader/payload.h"
+#include "inject/python_allocator.h"
+
+enum {
+	PAGE = MA_PAGE_BYTES,
+	WIPE_ON_FORK = 18, /* MADV_WIPEONFORK, Linux 4.14 */
+	DONT_DUMP = 16,    /* MADV_DONTDUMP */
+	TCB_BYTES = 4096,
+	TCB_TID_OFFSET = 720, /* struct pthread.tid of glibc 2.31 to 2.41 on x86-64 */
+};
+
+static const char hook_name[] = "memattach-hook";
+static const char area_name[] = "memattach-area";
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+	return (bytes + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+/* Exact mode's shadow takes as much as the heap it describes, sparse; room for what the program may
+ * grow to, within its own address-space limit. */
+static uint64_t arena_pages(const struct ma_session *session)
+{
+	const uint64_t least = UINT64_C(1) << 18, most = UINT64_C(1) << 24; /* 1 GiB, 64 GiB */
+	uint64_t limit = ma_proc_limit(session->pid, "Max address space");
+	uint64_t pages = session->view.status.rss_bytes * 4 / PAGE + (UINT64_C(1) << 21);
+
+	if (limit != UINT64_MAX && pages > limit / 4 / PAGE)
+		pages = limit / 4 / PAGE;
+	if (pages < least)
+		pages = least;
+	return pages > most ? most : pages;
+}
+
+void ma_install_init(struct ma_install *install, bool tls_slots, uint64_t start_tsc,
+		     uint64_t start_ns)
+{
+	const struct ma_remote_memfd none = {.fd = -1, .remote = {.number = -1}};
+
+	*install = (struct ma_install){
+		.tls_slots = tls_slots,
+		.start_tsc = start_tsc,
+		.start_ns = start_ns,
+		.hook = none,
+		.area_file = none,
+		.thunks = none,
+	};
+}
+
+void ma_install_plan(struct ma_install *install, const struct ma_session *session,
+		     const struct ma_attach_options *options)
+{
+	install->area_bytes = options->mode == MA_MODE_EXACT
+				      ? MA_AREA_EXACT_BYTES(arena_pages(session))
+				      : MA_AREA_SAMPLED_BYTES;
+	install->small_limit =
+		ma_python_small_limit(session->pid, session->view.process.python_path);
+	if (session->view.thunks.found) {
+		install->thunk_code = session->view.thunks.code.value;
+		install->thunk_data = session->view.thunks.data.value;
+	}
+}
+
+static int write_all(int fd, const void *bytes, size_t count, uint64_t offset)
+{
+	const uint8_t *from = bytes;
+
+	while (count) {
+		ssize_t done = pwrite(fd, from, count, (off_t)offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done ? errno : EIO;
+		from += done;
+		offset += (uint64_t)done;
+		count -= (size_t)done;
+	}
+	return 0;
+}
+
+static int map(struct ma_session *session, const char *what, uint64_t at, uint64_t bytes,
+	       int protection, int flags, const struct ma_remote_memfd *file, uint64_t offset,
+	       uint64_t *address, struct ma_error *error)
+{
+	uint64_t args[6] = {at,
+			    bytes,
+			    (uint64_t)protection,
+			    (uint64_t)flags,
+			    file ? (uint64_t)file->remote.number : UINT64_MAX,
+			    offset};
+
+	return ma_remote_demand(&session->remote, what, SYS_mmap, args, address, error);
+}
+
+/* What was mapped came through a file descriptor number, which the program may have closed and used
+ * again: does it really show our file? */
+static int verify(struct ma_session *session, uint64_t address, const void *bytes, size_t count,
+		  struct ma_error *error)
+{
+	uint8_t found[256];
+	int failed = ma_memory_read(&session->view.memory, ma_raddr(address), found, count, error);
+
+	if (failed || !memcmp(found, bytes, count))
+		return failed;
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "mapping our memory in process %d", session->pid);
+	ma_error_answer(error, "the program closed a file descriptor that was not its own");
+	ma_error_remedy(error, "Try again.");
+	return MA_ERR_UNSAFE;
+}
+
+/* The hook's file, with the boot code behind the library, and the resident mapping. */
+static int install_resident(struct ma_install *install, struct ma_session *session,
+			    struct ma_error *error)
+{
+	const uint8_t *hook = install->tls_slots ? ma_payload_hook_tp : ma_payload_hook_ie;
+	const uint8_t *end = install->tls_slots ? ma_payload_hook_tp_end : ma_payload_hook_ie_end;
+	size_t hook_bytes = (size_t)(end - hook);
+	size_t boot_bytes = (size_t)(ma_payload_boot_end - ma_payload_boot);
+	uint64_t offset = whole_pages(hook_bytes);
+	uint8_t code[MA_RESIDENT_CODE_BYTES] = {0};
+	uint64_t address;
+	int problem;
+	int failed;
+
+	ma_arch.stub_write(code);
+	if (boot_bytes > sizeof(code) - MA_STUB_BYTES)
+		boot_bytes = sizeof(code) - MA_STUB_BYTES;
+	memcpy(code + MA_STUB_BYTES, ma_payload_boot, boot_bytes);
+
+	failed = ma_remote_memfd_create(&session->remote, hook_name, offset + sizeof(code),
+					&install->hook, error);
+	if (install->hook.remote.number >= 0)
+		ma_session_push_close(session, &install->hook.remote);
+	if (failed)
+		return failed;
+	problem = write_all(install->hook.fd, hook, hook_bytes, 0);
+	if (!problem)
+		problem = write_all(install->hook.fd, code, sizeof(code), offset);
+	if (problem)
+		return ma_error_set(error, MA_ERR_FAILED, problem, "copying the hook for %d",
+				    session->pid);
+	ma_remote_memfd_seal(&install->hook, true);
+
+	failed = map(session, "making room for the loader", 0, MA_RESIDENT_BYTES,
+		     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL, 0,
+		     &install->resident, error);
+	if (failed)
+		return failed;
+	ma_session_push_undo(session, SYS_munmap, install->resident, MA_RESIDENT_BYTES);
+	failed = map(session, "mapping the loader", install->resident, MA_RESIDENT_CODE_BYTES,
+		     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &install->hook, offset,
+		     &address, error);
+	return failed ? failed : verify(session, install->resident, code, 256, error);
+}
+
+static void fill_ident(const struct ma_install *install, const struct ma_session *session,
+		       const struct ma_attach_options *options)
+{
+	const struct ma_process *process = &session->view.process;
+	struct ma_area_ident *ident = &install->area->ident;
+	uint64_t tsc = ma_arch.timestamp();
+	uint64_t now_ns = ma_clock_ns();
+	uint64_t span_ns = now_ns - install->start_ns;
+	unsigned __int128 khz = (unsigned __int128)(tsc - install->start_tsc) * 1000000;
+
+	ident->python_version = process->python_version;
+	ident->area_bytes = install->area_bytes;
+	ident->mode = options->mode;
+	ident->tsc_khz = (uint32_t)(khz / (span_ns ? span_ns : 1));
+	ident->attach_realtime_ns = ma_clock_of(CLOCK_REALTIME);
+	ident->attach_monotonic_ns = now_ns;
+	ident->attach_tsc = tsc;
+	if (options->mode == MA_MODE_EXACT)
+		ident->exact_heap_bytes = install->area_bytes - sizeof(struct ma_area);
+	snprintf(ident->python_path, sizeof(ident->python_path), "%s", process->python_path);
+	ident->python_base = process->python_base;
+	snprintf(ident->python_build_id, sizeof(ident->python_build_id), "%s",
+		 process->python_build_id);
+	ident->magic = MA_AREA_MAGIC;
+	ident->version = MA_AREA_VERSION;
+}
+
+static void fill_control(const struct ma_install *install, const struct ma_attach_options *options)
+{
+	struct ma_control *control = &install->area->control;
+	uint64_t lease = (uint64_t)install->area->ident.tsc_khz * 1000 * 30;
+
+	control->interval_bytes = options->interval_bytes;
+	control->lease_tsc = ma_arch.timestamp() + lease;
+	__atomic_store_n(&control->enabled, 1, __ATOMIC_RELEASE);
+}
+
+static int install_area(struct ma_install *install, struct ma_session *session,
+			const struct ma_attach_options *options, struct ma_error *error)
+{
+	uint64_t ignored[6] = {0, install->area_bytes, DONT_DUMP};
+	int64_t result;
+	void *ours;
+	int failed = ma_remote_memfd_create(&session->remote, area_name, install->area_bytes,
+					    &install->area_file, error);
+
+	if (install->area_file.remote.number >= 0)
+		ma_session_push_close(session, &install->area_file.remote);
+	if (failed)
+		return failed;
+	ma_remote_memfd_seal(&install->area_file, false);
+	ours = mmap(NULL, install->area_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+		    install->area_file.fd, 0);
+	if (ours == MAP_FAILED)
+		return ma_error_set(error, MA_ERR_FAILED, errno, "mapping the shared memory");
+	install->area = ours;
+	fill_ident(install, session, options);
+	failed = map(session, "mapping the shared memory", 0, install->area_bytes,
+		     PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, &install->area_file, 0,
+		     &install->area_address, error);
+	if (failed)
+		return failed;
+	ma_session_push_undo(session, SYS_munmap, install->area_address, install->area_bytes);
+	install->area->ident.area_address = install->area_address;
+	failed = verify(session, install->area_address, &install->area->ident, 128, error);
+	if (failed)
+		return failed;
+	/* A core file of the target need not hold our tables; if this fails it does. */
+	ignored[0] = install->area_address;
+	return ma_remote_syscall(&session->remote, SYS_madvise, ignored, &result, error);
+}
+
+/* A thunk page from before is used again; its code is ours as long as its ABI is. */
+static int install_thunks(struct ma_install *install, struct ma_session *session,
+			  struct ma_error *error)
+{
+	uint8_t pages[MA_THUNK_PAGES * PAGE] = {0};
+	struct ma_thunk_data *data = (void *)(pages + PAGE);
+	uint64_t address;
+	int problem;
+	int failed;
+
+	if (session->view.thunks.found)
+		return 0;
+	failed = ma_remote_memfd_create(&session->remote, MA_THUNK_MEMFD, sizeof(pages),
+					&install->thunks, error);
+	if (install->thunks.remote.number >= 0)
+		ma_session_push_close(session, &install->thunks.remote);
+	if (failed)
+		return failed;
+	ma_thunk_code_fill(pages);
+	*data = (struct ma_thunk_data){.magic = MA_THUNK_MAGIC, .abi = MA_HOOK_ABI};
+	snprintf(data->release, sizeof(data->release), "%s", MA_RELEASE);
+	for (int i = 0; i < MA_FN_SYMBOLS; i++)
+		data->next[i] = data->target[i] = session->view.resolved.next[i].value;
+	problem = write_all(install->thunks.fd, pages, sizeof(pages), 0);
+	if (problem)
+		return ma_error_set(error, MA_ERR_FAILED, problem, "writing the thunks for %d",
+				    session->pid);
+	ma_remote_memfd_seal(&install->thunks, true);
+	failed = map(session, "mapping the thunks", 0, sizeof(pages), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE, &install->thunks, 0, &install->thunk_code, error);
+	if (failed)
+		return failed;
+	ma_session_push_undo(session, SYS_munmap, install->thunk_code, sizeof(pages));
+	install->thunk_data = install->thunk_code + PAGE;
+	install->made_thunks = true;
+	failed = map(session, "mapping the thunks' code", install->thunk_code, PAGE,
+		     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &install->thunks, 0, &address,
+		     error);
+	if (!failed)
+		failed = verify(session, install->thunk_code, pages, 256, error);
+	return failed ? failed : verify(session, install->thunk_data, data, 128, error);
+}
+
+/* Where the thread control block holds the thread's id, told from a thread whose id we know. */
+static uint32_t find_tid_offset(const struct ma_session *session)
+{
+	uint64_t block = ma_arch.thread_pointer(&session->victim.context.regs);
+	uint32_t words[TCB_BYTES / sizeof(uint32_t)];
+	size_t count = ma_memory_read_some(&session->view.memory, ma_raddr(block), words,
+					   sizeof(words), NULL) /
+		       sizeof(words[0]);
+
+	if (count > TCB_TID_OFFSET / 4 && words[TCB_TID_OFFSET / 4] == session->victim_ns_tid)
+		return TCB_TID_OFFSET;
+	for (size_t i = 0; i < count; i++)
+		if (words[i] == session->victim_ns_tid)
+			return (uint32_t)(i * sizeof(words[0]));
+	return 0;
+}
+
+static void fill_config(struct ma_hook_config *config, const struct ma_install *install,
+			const struct ma_session *session, const struct ma_attach_options *options)
+{
+	const struct ma_view *view = &session->view;
+
+	*config = (struct ma_hook_config){
+		.abi = MA_HOOK_ABI,
+		.mode = options->mode,
+		.area = install->area_address,
+		.area_bytes = install->area_bytes,
+		.gate = install->resident + MA_RESIDENT_GATE,
+		.thunk_code = install->thunk_code,
+		.thunk_data = install->thunk_data,
+		.r_debug = view->link_map.r_debug.value,
+		.dlsym = view->resolved.call[MA_CALL_DLSYM].value,
+		.exe_phdr = view->auxv.phdr,
+		.exe_phnum = view->auxv.phdr_count,
+		.py_get_allocator = view->interpreter.get_allocator.value,
+		.py_set_allocator = view->interpreter.set_allocator.value,
+		.py_get_arena_allocator = view->interpreter.get_arena_allocator.value,
+		.py_set_arena_allocator = view->interpreter.set_arena_allocator.value,
+		.py_thread_state = view->interpreter.this_thread_state.value,
+		.py_runtime = view->interpreter.runtime.value,
+		.layout = view->interpreter.layout,
+		.tid_offset = find_tid_offset(session),
+		.small_limit = (uint32_t)install->small_limit,
+		.tls_slots = install->tls_slots,
+	};
+	for (int i = 0; i < MA_FN_SYMBOLS; i++)
+		config->next[i] = view->resolved.next[i].value;
+}
+
+/* A path to the hook's file that was never used before: dlopen knows libraries by their path, and
+ * one that could not be unloaded may still have an older one. Each bit is a "/." or a "//." */
+static void write_path(char *path, size_t room, int fd, uint64_t nonce)
+{
+	size_t used = (size_t)snprintf(path, room, "/proc/self/fd");
+
+	for (int bit = 0; bit < 24; bit++)
+		used += (size_t)snprintf(path + used, room - used, nonce >> bit & 1 ? "//." : "/.");
+	snprintf(path + used, room - used, "/%d", fd);
+}
+
+static int write_resident(struct ma_install *install, struct ma_session *session,
+			  const struct ma_attach_options *options, struct ma_error *error)
+{
+	struct ma_resident *content = install->content;
+	uint64_t gate[6] = {install->resident + MA_RESIDENT_GATE, PAGE, WIPE_ON_FORK};
+	int failed = ma_remote_demand(&session->remote, "making the gate page", SYS_madvise, gate,
+				      NULL, error);
+
+	if (failed)
+		return failed;
+	*content = (struct ma_resident){
+		.magic = MA_RESIDENT_MAGIC,
+		.abi = MA_HOOK_ABI,
+		.bytes = MA_RESIDENT_BYTES,
+		.base = install->resident,
+		.stub = install->resident,
+		.boot_entry = install->resident + MA_STUB_BYTES,
+		.call_stack_top =
+			install->resident + MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES,
+		.area_bytes = install->area_bytes,
+	};
+	ma_boot_fill(&content->boot, session, install->resident);
+	content->boot.fd[0] = install->hook.remote;
+	content->boot.fd[1] = install->area_file.remote;
+	content->boot.fd[2] = install->thunks.remote;
+	write_path(content->boot.path, sizeof(content->boot.path), install->hook.remote.number,
+		   ma_arch.timestamp() >> 4);
+	fill_config(&content->config, install, session, options);
+	fill_control(install, options);
+	install->area->ident.thunk_code = install->thunk_code;
+	install->area->ident.thunk_data = install->thunk_data;
+	return ma_memory_write(&session->view.memory,
+			       ma_raddr(install->resident + MA_RESIDENT_DATA), content,
+			       offsetof(struct ma_resident, frame), error);
+}
+
+int ma_install(struct ma_install *install, struct ma_session *session,
+	       const struct ma_attach_options *options, struct ma_error *error)
+{
+	int failed;
+
+	install->content = calloc(1, sizeof(*install->content));
+	if (!install->content)
+		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "preparing the attach");
+	failed = install_resident(install, session, error);
+	if (!failed)
+		failed = install_area(install, session, options, error);
+	if (!failed)
+		failed = install_thunks(install, session, error);
+	return failed ? failed : write_resident(install, session, options, error);
+}
+
+void ma_install_touch(const struct ma_install *install)
+{
+	const off_t start = offsetof(struct ma_area, control);
+	const off_t end = offsetof(struct ma_area, tables) + offsetof(struct ma_tables, stack_log);
+
+	/* Allocates without reading; where the kernel cannot, the pages are the target's. */
+	fallocate(install->area_file.fd, 0, start, end - start);
+}
+
+void ma_install_fini(struct ma_install *install)
+{
+	if (install->area)
+		munmap(install->area, install->area_bytes);
+	install->area = NULL;
+	free(install->content);
+	install->content = NULL;
+	ma_remote_memfd_fini(&install->hook);
+	ma_remote_memfd_fini(&install->area_file);
+	ma_remote_memfd_fini(&install->thunks);
+}

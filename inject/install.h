@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that an attach puts into a target's address space before any code of ours runs there:
+ * the hook's file, the resident mapping with the boot code, the shared area, the gate, the thunk
+ * page. All of it by remote system calls on the held thread, each with its undo.
+ */
+#ifndef MA_INJECT_INSTALL_H
+#define MA_INJECT_INSTALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inject/attach.h"
+#include "inject/loader/resident.h"
+#include "inject/remote_memfd.h"
+#include "inject/session.h"
+#include "proto/area.h"
+
+struct ma_install {
+	bool tls_slots;      /* which build of the hook */
+	bool made_thunks;    /* the thunk page is new; else one from before is used again */
+	uint64_t area_bytes; /* of the memfd and its mapping */
+	uint64_t small_limit;
+	uint64_t start_tsc; /* the moment of the command, on two clocks */
+	uint64_t start_ns;
+	struct ma_remote_memfd hook;
+	struct ma_remote_memfd area_file;
+	struct ma_remote_memfd thunks;
+	struct ma_area *area; /* our mapping of it, owned */
+	uint64_t resident;    /* the target's addresses from here on */
+	uint64_t area_address;
+	uint64_t thunk_code;
+	uint64_t thunk_data;
+	struct ma_resident *content; /* what was written there, owned */
+};
+
+/* Empty: nothing made yet, nothing to be released. tls_slots: which build of the hook. */
+void ma_install_init(struct ma_install *install, bool tls_slots, uint64_t start_tsc,
+		     uint64_t start_ns);
+
+/* Says what an attach will take, before anything is touched. Fills area_bytes. */
+void ma_install_plan(struct ma_install *install, const struct ma_session *session,
+		     const struct ma_attach_options *options);
+
+/*
+ * Puts it all in place; the session holds a thread. On success the boot code can be run. On failure
+ * session's undo list takes everything back. Tracer.
+ */
+int ma_install(struct ma_install *install, struct ma_session *session,
+	       const struct ma_attach_options *options, struct ma_error *error);
+
+/* Touches the pages of the area that the hook writes most, so that they are charged to us and not
+ * to the target. */
+void ma_install_touch(const struct ma_install *install);
+
+/* Releases our ends: fds (area_file.fd may have been taken: -1) and mappings. */
+void ma_install_fini(struct ma_install *install);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "inject/interrupted.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "inject/procfs.h"
+
+/* How to tell from its arguments that a call waits without limit. */
+enum limit {
+	LIMIT_NONE,     /* it has no timeout at all */
+	LIMIT_NEGATIVE, /* argument `arg` is an int, negative: no limit */
+	LIMIT_POINTER,  /* argument `arg` is a pointer, NULL: no limit */
+	LIMIT_HIDDEN,   /* the timeout is an option of the socket */
+};
+
+static const struct {
+	int64_t number;
+	enum limit limit;
+	int arg;
+} interrupted_calls[] = {
+	{SYS_epoll_wait, LIMIT_NEGATIVE, 3},
+	{SYS_epoll_pwait, LIMIT_NEGATIVE, 3},
+	{441 /* epoll_pwait2 */, LIMIT_POINTER, 3},
+	{SYS_semop, LIMIT_NONE, 0},
+	{SYS_semtimedop, LIMIT_POINTER, 3},
+	{SYS_rt_sigtimedwait, LIMIT_POINTER, 2},
+	{SYS_io_getevents, LIMIT_POINTER, 4},
+	{333 /* io_pgetevents */, LIMIT_POINTER, 4},
+	{SYS_read, LIMIT_HIDDEN, 0},
+	{SYS_readv, LIMIT_HIDDEN, 0},
+	{SYS_recvfrom, LIMIT_HIDDEN, 0},
+	{SYS_recvmsg, LIMIT_HIDDEN, 0},
+	{SYS_recvmmsg, LIMIT_HIDDEN, 0},
+	{SYS_accept, LIMIT_HIDDEN, 0},
+	{SYS_accept4, LIMIT_HIDDEN, 0},
+	{SYS_connect, LIMIT_HIDDEN, 0},
+	{SYS_write, LIMIT_HIDDEN, 0},
+	{SYS_writev, LIMIT_HIDDEN, 0},
+	{SYS_sendto, LIMIT_HIDDEN, 0},
+	{SYS_sendmsg, LIMIT_HIDDEN, 0},
+};
+enum { CALLS = sizeof(interrupted_calls) / sizeof(interrupted_calls[0]) };
+
+bool ma_interrupted_by_stop(int64_t syscall_number)
+{
+	/* Sockets only with a timeout option, which cannot be seen from outside: not counted. */
+	for (int i = 0; i < CALLS; i++)
+		if (interrupted_calls[i].number == syscall_number)
+			return interrupted_calls[i].limit != LIMIT_HIDDEN;
+	return false;
+}
+
+static bool unlimited(const struct ma_regs *regs, int call)
+{
+	uint64_t value = ma_arch.syscall_arg(regs, interrupted_calls[call].arg);
+
+	switch (interrupted_calls[call].limit) {
+	case LIMIT_NONE:
+		return true;
+	case LIMIT_NEGATIVE:
+		return (int32_t)(uint32_t)value < 0;
+	case LIMIT_POINTER:
+		return value == 0;
+	case LIMIT_HIDDEN:
+		break;
+	}
+	return false;
+}
+
+/* Is a signal about to be delivered? Then the EINTR is not ours. */
+static bool signal_pending(const struct ma_tracee *tracee)
+{
+	struct ma_proc_status status;
+
+	if (ma_proc_status_read(tracee->pid, tracee->tid, &status, NULL))
+		return true;
+	return ((status.signals_pending | status.signals_shared) & ~status.signals_blocked) != 0;
+}
+
+/* Whose code called libc's wrapper? The first word near the top of the stack that points into code
+ * outside libc is the wrapper's return address: wrappers keep a few words only. */
+static bool called_by_python(const struct ma_tracee *tracee, const struct ma_target_memory *memory,
+			     const struct ma_link_map *map, size_t interpreter)
+{
+	uint64_t words[48];
+	size_t count = ma_memory_read_some(memory, ma_raddr(ma_arch.sp(&tracee->context.regs)),
+					   words, sizeof(words), NULL) /
+		       sizeof(words[0]);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct ma_link_object *object = ma_link_map_find(map, words[i]);
+		const struct ma_segment *segment;
+
+		if (!object || object == &map->object[map->libc_object] ||
+		    strstr(object->module.path, "/libpthread"))
+			continue;
+		segment = ma_module_segment(&object->module, words[i], 1);
+		if (!segment || !(segment->protection & PROT_EXEC))
+			continue;
+		return object == &map->object[interpreter] ||
+		       strstr(object->module.path, "/lib-dynload/");
+	}
+	return false;
+}
+
+enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
+				      const struct ma_target_memory *memory,
+				      const struct ma_link_map *map, size_t interpreter)
+{
+	struct ma_regs *regs = &tracee->context.regs;
+	struct ma_regs changed = *regs;
+	uint8_t code[16];
+	bool endless;
+	int call;
+
+	if (ma_arch.interrupted(regs) != MA_INTERRUPTED_EINTR)
+		return MA_SETTLED_NOTHING;
+	for (call = 0; call < CALLS; call++)
+		if (interrupted_calls[call].number == ma_arch.syscall_number(regs))
+			break;
+	if (call == CALLS || signal_pending(tracee))
+		return MA_SETTLED_NOTHING;
+	endless = unlimited(regs, call);
+	if (!endless && called_by_python(tracee, memory, map, interpreter))
+		return MA_SETTLED_LEFT;
+	if (ma_memory_read(memory, ma_raddr(ma_arch.pc(regs) - ma_arch.syscall_bytes), code,
+			   ma_arch.syscall_bytes, NULL) ||
+	    !ma_arch.is_syscall(code))
+		return MA_SETTLED_NOTHING;
+	ma_arch.step_back(&changed);
+	if (ma_arch.regs_set(tracee->tid, &changed))
+		return MA_SETTLED_NOTHING;
+	tracee->interrupted_regs = *regs;
+	tracee->stepped_back = true;
+	*regs = changed;
+	return endless ? MA_SETTLED_RESTARTED : MA_SETTLED_PROLONGED;
+}
+
+void ma_interrupted_recheck(struct ma_tracee *tracee)
+{
+	if (!tracee->stepped_back || tracee->hijacked || tracee->state != MA_TRACEE_STOPPED)
+		return;
+	if (signal_pending(tracee))
+		ma_arch.regs_set(tracee->tid, &tracee->interrupted_regs);
+	tracee->stepped_back = false;
+}

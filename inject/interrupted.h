@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls that a mere stop ends with EINTR (signal(7), "Interruption of system calls ... by
+ * stop signals"). The kernel restarts most calls by itself; for a few it does not, and a program
+ * that never expected a signal would see an error that we caused. Such a call is made to start
+ * over, unless the caller is CPython itself, which retries with what is left of the timeout (PEP
+ * 475).
+ */
+#ifndef MA_INJECT_INTERRUPTED_H
+#define MA_INJECT_INTERRUPTED_H
+
+#include "inject/link_map.h"
+#include "inject/remote_memory.h"
+#include "inject/tracee.h"
+
+enum ma_settled {
+	MA_SETTLED_NOTHING,   /* nothing was to be done */
+	MA_SETTLED_LEFT,      /* CPython sees the EINTR, and retries */
+	MA_SETTLED_RESTARTED, /* started over; it had no timeout, so nobody can tell */
+	MA_SETTLED_PROLONGED, /* started over with its whole timeout: it may return late */
+};
+
+/*
+ * Looks at a stopped tracee whose context.regs are current, and changes its registers (in the
+ * thread and in the context) where the call is to start over. To be called once after each stop,
+ * before the registers are saved. interpreter: index in the link map. Tracer.
+ */
+enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
+				      const struct ma_target_memory *memory,
+				      const struct ma_link_map *map, size_t interpreter);
+
+/*
+ * To be called right before a tracee is let go: a signal that came while the thread was stopped
+ * must end the call that was made to start over, or the program would sleep through it.
+ */
+void ma_interrupted_recheck(struct ma_tracee *tracee);
+
+/* Is this a call that ends with EINTR when its thread is stopped? For choosing a thread. */
+bool ma_interrupted_by_stop(int64_t syscall_number);
+
+#endif

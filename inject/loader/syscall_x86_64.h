@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* x86-64: raw system calls and the time-stamp counter for the boot code, which has no libc. */
+#ifndef MA_LOADER_SYSCALL_H
+#define MA_LOADER_SYSCALL_H
+
+#include <stdint.h>
+
+enum {
+	MA_SYS_CLOSE = 3,
+	MA_SYS_FSTAT = 5,
+	MA_SYS_SIGPROCMASK = 14,
+	MA_SYS_GETTID = 186,
+};
+
+/* struct stat of the kernel: 144 bytes, device and inode first. */
+struct ma_kernel_stat {
+	uint64_t device;
+	uint64_t inode;
+	uint64_t rest[16];
+};
+
+static inline int64_t ma_raw_syscall(int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+	register uint64_t r10 __asm__("r10") = d;
+	int64_t result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+static inline uint64_t ma_raw_timestamp(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "inject/proof.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "inject/clock.h"
+#include "inject/interrupted.h"
+#include "inject/permission.h"
+#include "inject/tracee.h"
+
+enum {
+	STOP_MS = 200, /* for all threads together */
+	RESCANS = 64,  /* of the list of threads; a program that makes them faster wins */
+	SCAN_WORDS = 1 << 13,
+};
+
+/* The threads of one try. Most of a tracee is never touched, so the array is sparse memory. */
+struct crowd {
+	const struct ma_view *view;
+	struct ma_tracee *tracee;
+	size_t count;
+	size_t room;
+	uint64_t start_ns;
+	uint64_t words[SCAN_WORDS];
+};
+
+static bool known(const struct crowd *crowd, pid_t tid)
+{
+	for (size_t i = crowd->count; i > 0; i--)
+		if (crowd->tracee[i - 1].tid == tid)
+			return true;
+	return false;
+}
+
+/* Threads that will never run the program's code again, or never did. */
+static bool harmless(const struct crowd *crowd, pid_t tid)
+{
+	struct ma_proc_stat stat;
+
+	return ma_proc_stat_read(crowd->view->pid, tid, &stat, NULL) || strchr("ZX", stat.state) ||
+	       !strncmp(stat.comm, "iou-", 4);
+}
+
+static int seize_one(struct crowd *crowd, pid_t tid, bool *in_the_way, struct ma_error *error)
+{
+	struct ma_tracee *tracee = &crowd->tracee[crowd->count];
+	int failed;
+
+	if (crowd->count == crowd->room) {
+		*in_the_way = true;
+		return 0;
+	}
+	failed = ma_tracee_seize(tracee, crowd->view->pid, tid, error);
+	if (failed && (failed == MA_ERR_NO_PROCESS || harmless(crowd, tid)))
+		return 0;
+	if (failed)
+		return ma_permission_explain(crowd->view->pid, EPERM, "stopping its threads",
+					     error);
+	crowd->count++;
+	if (ma_tracee_ask(tracee, error))
+		tracee->state = MA_TRACEE_GONE;
+	return 0;
+}
+
+/* Stops every thread, those too that are made meanwhile. *in_the_way: not all of them stopped. */
+static int stop_all(struct crowd *crowd, struct ma_proof_result *result, struct ma_error *error)
+{
+	uint64_t deadline = crowd->start_ns + STOP_MS * MA_NS_PER_MS;
+	bool in_the_way = false;
+	size_t before = SIZE_MAX;
+	size_t awaited = 0;
+
+	for (int scan = 0; scan < RESCANS && before != crowd->count && !in_the_way; scan++) {
+		pid_t *tids;
+		size_t count;
+		int failed = ma_proc_tasks(crowd->view->pid, &tids, &count, error);
+
+		if (failed)
+			return failed;
+		before = crowd->count;
+		for (size_t i = 0; i < count && !failed && !in_the_way; i++)
+			if (!known(crowd, tids[i]))
+				failed = seize_one(crowd, tids[i], &in_the_way, error);
+		free(tids);
+		if (failed)
+			return failed;
+		for (; awaited < crowd->count && !in_the_way; awaited++) {
+			struct ma_tracee *tracee = &crowd->tracee[awaited];
+
+			if (tracee->state == MA_TRACEE_GONE)
+				continue;
+			if (ma_tracee_await_stop(tracee, deadline, error) == MA_ERR_UNSAFE ||
+			    (tracee->state == MA_TRACEE_STOPPED &&
+			     ma_tracee_read_regs(tracee, error))) {
+				in_the_way = true;
+				result->tid = tracee->tid;
+			}
+		}
+	}
+	if (in_the_way || before != crowd->count)
+		result->verdict = MA_PROOF_IMPOSSIBLE;
+	return 0;
+}
+
+static bool points_inside(const uint64_t *words, size_t count, const struct ma_range *ranges,
+			  int range_count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (int r = 0; r < range_count; r++)
+			if (ma_range_has(&ranges[r], words[i]))
+				return true;
+	return false;
+}
+
+/* Scans [start, end). Returns false when a word points inside or memory cannot be read. */
+static bool scan(struct crowd *crowd, uint64_t start, uint64_t end, const struct ma_range *ranges,
+		 int range_count)
+{
+	start &= ~UINT64_C(7);
+	while (start < end) {
+		size_t bytes = end - start < sizeof(crowd->words) ? (size_t)(end - start)
+								  : sizeof(crowd->words);
+
+		if (ma_memory_read_some(&crowd->view->memory, ma_raddr(start), crowd->words, bytes,
+					NULL) < bytes)
+			return false;
+		if (points_inside(crowd->words, bytes / sizeof(crowd->words[0]), ranges,
+				  range_count))
+			return false;
+		start += bytes;
+	}
+	return true;
+}
+
+/*
+ * Judges one stopped thread. Its stack is what lies above its stack pointer in that mapping. When
+ * this is not the thread's normal stack (a handler on the alternate signal stack, a coroutine), the
+ * normal one is looked at as well, all of it: the mapping that holds the thread control block at
+ * its top, or [stack] for the first thread, whose control block is elsewhere.
+ */
+static bool is_clear(struct crowd *crowd, const struct ma_maps *maps,
+		     const struct ma_tracee *tracee, const struct ma_range *ranges, int range_count)
+{
+	const struct ma_regs *regs = &tracee->context.regs;
+	uint64_t words[sizeof(struct user_regs_struct) / sizeof(uint64_t)];
+	uint64_t sp = ma_arch.sp(regs) - ma_arch.red_zone_bytes;
+	const struct ma_map *stack = ma_maps_find(maps, sp);
+	const struct ma_map *normal;
+
+	memcpy(words, &regs->raw, sizeof(words));
+	if (!stack || points_inside(words, sizeof(words) / sizeof(words[0]), ranges, range_count) ||
+	    points_inside(&sp, 1, ranges, range_count) ||
+	    !scan(crowd, sp, stack->end, ranges, range_count))
+		return false;
+	normal = ma_maps_find(maps, ma_arch.thread_pointer(regs));
+	if (normal != stack && tracee->tid == tracee->pid)
+		normal = ma_maps_find_name(maps, "[stack]", 0);
+	if (!normal || normal == stack || !(normal->protection & PROT_WRITE))
+		return true;
+	return scan(crowd, normal->start, normal->end, ranges, range_count);
+}
+
+static void judge(struct crowd *crowd, const struct ma_range *ranges, int range_count,
+		  struct ma_proof_result *result)
+{
+	struct ma_maps maps = {0};
+
+	if (ma_maps_read(crowd->view->pid, &maps, NULL)) {
+		result->verdict = MA_PROOF_IMPOSSIBLE;
+		ma_maps_fini(&maps);
+		return;
+	}
+	for (size_t i = 0; i < crowd->count && result->verdict == MA_PROOF_CLEAR; i++) {
+		const struct ma_tracee *tracee = &crowd->tracee[i];
+
+		if (tracee->state != MA_TRACEE_STOPPED)
+			continue;
+		if (!is_clear(crowd, &maps, tracee, ranges, range_count)) {
+			result->verdict = MA_PROOF_INSIDE;
+			result->tid = tracee->tid;
+		}
+	}
+	ma_maps_fini(&maps);
+}
+
+/* Lets everybody go. Threads that were let go pre-empt us, and with hundreds of busy ones the last
+ * would wait for a quarter of a second; a real-time priority, where permitted, keeps us running. */
+static void resume_all(struct crowd *crowd)
+{
+	struct sched_param normal = {0}, urgent = {.sched_priority = 1};
+	int policy = sched_getscheduler(0);
+	bool raised = policy >= 0 && !sched_getparam(0, &normal) &&
+		      !sched_setscheduler(0, SCHED_FIFO, &urgent);
+	size_t running = 0;
+
+	for (size_t i = 0; i < crowd->count; i++) {
+		struct ma_tracee *tracee = &crowd->tracee[i];
+
+		if (tracee->state == MA_TRACEE_RUNNING) {
+			running++;
+			continue;
+		}
+		ma_interrupted_recheck(tracee);
+		ma_tracee_detach(tracee);
+	}
+	if (raised)
+		sched_setscheduler(0, policy, &normal);
+	/* Those that had not stopped have been asked to, and cannot be let go before they do. */
+	for (int patience = 0; running && patience < 2000; patience++) {
+		ma_clock_pause(MA_NS_PER_MS);
+		for (size_t i = 0; i < crowd->count; i++) {
+			struct ma_tracee *tracee = &crowd->tracee[i];
+
+			if (tracee->state == MA_TRACEE_RUNNING && ma_tracee_settle(tracee))
+				running--;
+		}
+	}
+}
+
+int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int range_count,
+		 struct ma_proof_result *result, struct ma_error *error)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	struct ma_proc_status status;
+	int failed = ma_proc_status_read(view->pid, 0, &status, error);
+
+	*result = (struct ma_proof_result){.verdict = MA_PROOF_CLEAR};
+	if (crowd && !failed) {
+		crowd->view = view;
+		crowd->room = status.threads * 2 + 64;
+		crowd->tracee = calloc(crowd->room, sizeof(*crowd->tracee));
+	}
+	if (failed || !crowd || !crowd->tracee) {
+		free(crowd);
+		return failed ? failed
+			      : ma_error_set(error, MA_ERR_FAILED, ENOMEM, "stopping process %d",
+					     view->pid);
+	}
+	crowd->start_ns = ma_clock_ns();
+	failed = stop_all(crowd, result, error);
+	for (size_t i = 0; i < crowd->count; i++)
+		if (crowd->tracee[i].state == MA_TRACEE_STOPPED)
+			ma_interrupted_settle(&crowd->tracee[i], &view->memory, &view->link_map,
+					      view->interpreter.object);
+	if (!failed && result->verdict == MA_PROOF_CLEAR)
+		judge(crowd, ranges, range_count, result);
+	resume_all(crowd);
+	result->threads = (uint32_t)crowd->count;
+	result->pause_us = (uint32_t)((ma_clock_ns() - crowd->start_ns) / MA_NS_PER_US);
+	free(crowd->tracee);
+	free(crowd);
+	return failed;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The proof that nobody is inside: all threads of the target stopped at once, and no register and
+ * no word of any of their stacks points into given ranges. Only then may code be unmapped.
+ */
+#ifndef MA_INJECT_PROOF_H
+#define MA_INJECT_PROOF_H
+
+#include <stdint.h>
+
+#include "inject/inspect.h"
+#include "inject/safe_point.h"
+#include "proto/error.h"
+
+enum ma_proof {
+	MA_PROOF_CLEAR,      /* nobody is inside */
+	MA_PROOF_INSIDE,     /* some thread may be: try again later */
+	MA_PROOF_IMPOSSIBLE, /* some thread cannot be stopped or read now */
+};
+
+struct ma_proof_result {
+	enum ma_proof verdict;
+	uint32_t threads;
+	uint32_t pause_us; /* from the first stop to the last thread running again */
+	pid_t tid;         /* the thread that stood in the way */
+};
+
+/*
+ * Tries once. Returns 0 and the verdict, or MA_ERR_NO_PROCESS, MA_ERR_PERMISSION, MA_ERR_FAILED.
+ * All threads run again afterwards. Tracer, not holding a thread.
+ */
+int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int range_count,
+		 struct ma_proof_result *result, struct ma_error *error);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The call stack of a stopped thread, as program counters. libdw walks it over a snapshot of the
+ * stack, with unwind tables that were loaded before anything was stopped; where it cannot,
+ * libunwind-ptrace may (unwinder_ptrace.c), but its guesses are to be taken with care.
+ */
+#ifndef MA_INJECT_UNWINDER_H
+#define MA_INJECT_UNWINDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "inject/arch/arch.h"
+#include "inject/inspect.h"
+#include "proto/error.h"
+
+enum { MA_WALK_FRAMES = 8192 }; /* deeper stacks count as not walked */
+
+struct ma_stack_walk {
+	uint64_t pc[MA_WALK_FRAMES]; /* innermost first; a return address less 1, to be inside its
+					call */
+	int count;
+	bool complete; /* walked to the outermost frame, by unwind tables alone */
+};
+
+struct ma_unwinder;
+
+/* Loads the unwind tables of every object of the view (borrowed, must outlive the unwinder). Slow:
+ * milliseconds. Returns NULL when memory is out. */
+struct ma_unwinder *ma_unwinder_create(const struct ma_view *view);
+void ma_unwinder_destroy(struct ma_unwinder *unwinder);
+
+/* Walks a stopped thread by unwind tables alone. Tracer. */
+void ma_unwinder_walk(struct ma_unwinder *unwinder, pid_t tid, const struct ma_regs *regs,
+		      struct ma_stack_walk *walk);
+
+/* Walks with libunwind-ptrace, which guesses where tables are missing; complete says only that it
+ * came to an end. Tracer. */
+void ma_unwinder_walk_ptrace(pid_t tid, struct ma_stack_walk *walk);
+
+/*
+ * Opens the file that a module of a process was mapped from, also in another mount namespace or
+ * when it was deleted: through /proc/PID/root if that is still the same inode, else map_files.
+ * Returns an fd (returned-owned, CLOEXEC) and its path, or -1.
+ */
+int ma_unwinder_open_file(const struct ma_view *view, uint64_t address, char *path, size_t room);
+
+#endif
