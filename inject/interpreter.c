@@ -429,17 +429,14 @@ int ma_interpreter_find(const struct ma_target_memory *memory, const struct ma_l
 
 bool ma_interpreter_named(const char *path)
 {
-	static const char *const marks[] = {"/python", "/libpython", ".cpython-3", "/lib-dynload/",
-					    "/pypy",   "/libpypy",   "/graalpy"};
-	for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-		const char *at = strstr(path, marks[i]);
-		if (!at)
-			continue;
-		/* A mark that begins with a slash must begin the last component (but lib-dynload).
-		 */
-		if (marks[i][0] != '/' || marks[i][strlen(marks[i]) - 1] == '/' ||
-		    at == strrchr(path, '/'))
+	static const char *const beginnings[] = {"python", "libpython", "pypy", "libpypy",
+						 "graalpy"};
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++) {
+		if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
 			return true;
 	}
-	return false;
+	/* Extension modules, which a program that embeds Python loads. */
+	return strstr(name, ".cpython-3") || strstr(path, "/lib-dynload/");
 }

@@ -173,6 +173,7 @@ static int find_r_debug(struct reader *r)
 	ma_error_set(r->error, MA_ERR_NOT_PYTHON, 0, "finding the dynamic loader of process %d",
 		     (int)r->memory->pid);
 	ma_error_answer(r->error, "it is a static program: nothing can be loaded into it");
+	ma_error_remedy(r->error, "a Python that is linked dynamically is needed");
 	return MA_ERR_NOT_PYTHON;
 }
 
