@@ -229,12 +229,16 @@ static size_t value_bytes(const ProtobufCFieldDescriptor *field)
 }
 
 /*
- * Strings and floating-point numbers of a message and all within it. The schema does not nest a
- * message in itself, so the depth is the schema's.
+ * Unknown fields, strings and floating-point numbers of a message and all within it. The schema
+ * does not nest a message in itself, so the depth is the schema's.
  */
 static int check_content(const ProtobufCMessage *message, struct ma_error *error)
 {
 	const ProtobufCMessageDescriptor *descriptor = message->descriptor;
+	/* protobuf-c keeps fields that it does not know, even one that no protobuf may have. */
+	for (unsigned i = 0; i < message->n_unknown_fields; i++)
+		if (message->unknown_fields[i].tag == 0)
+			return refuse(error, descriptor->name, i, "it has a field of number 0");
 	for (unsigned i = 0; i < descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
 		const char *at = (const char *)message + field->offset;
