@@ -17,7 +17,7 @@
 #include "daemon/cgroup_find.h"
 #include "fake_root.h"
 
-#define V2_MOUNT     "35 24 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define V2_MOUNT     "35 24 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n"
 #define ROOT_MOUNT   "24 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 #define UNLIMITED_V1 "9223372036854771712\n"
 
