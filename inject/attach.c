@@ -116,13 +116,10 @@ static int admit_seccomp(struct attach *attach, struct ma_error *error)
 {
 	struct ma_session *session = attach->session;
 	struct ma_seccomp_report report;
-	struct ma_proc_status status;
-	int failed = ma_proc_status_read(session->pid, session->victim.tid, &status, error);
 
-	if (failed)
-		return failed;
-	return ma_seccomp_admit(session->victim.tid, &status, !ma_session_on_victim(session),
-				attach->options->trust_seccomp, &report, error);
+	return ma_seccomp_admit(session->victim.tid, &session->victim_status,
+				!ma_session_on_victim(session), attach->options->trust_seccomp,
+				&report, error);
 }
 
 /* The loader hangs or has crashed: it cannot be taken back, only switched off for good. */

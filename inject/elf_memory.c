@@ -76,7 +76,8 @@ static int place_segments(struct ma_module *module, const Elf64_Phdr *header, si
 		if (segment.end > module->end)
 			module->end = (segment.end + PAGE_MASK) & ~(uint64_t)PAGE_MASK;
 	}
-	if (!module->segment_count || module->start > module->base.value)
+	if (!module->segment_count || module->start > module->base.value ||
+	    module->end <= module->base.value)
 		return nonsense(error, module, "its segments do not cover its header");
 	return 0;
 }

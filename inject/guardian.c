@@ -56,6 +56,7 @@ static void go_deaf(void)
 
 	setsid();
 	prctl(PR_SET_NAME, "memattach-guard");
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* naps of microseconds, while a thread stands still */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
 	sigfillset(&mask);

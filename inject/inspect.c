@@ -5,6 +5,7 @@
  */
 #include "inject/inspect.h"
 
+#include "inject/memory_cache.h"
 #include "inject/permission.h"
 
 #include <elf.h>
@@ -176,7 +177,10 @@ static int look_at_python(struct ma_view *view, struct ma_error *error)
 {
 	struct ma_process *process = &view->process;
 	struct ma_interpreter *interpreter = &view->interpreter;
-	int code = ma_interpreter_find(&view->memory, &view->link_map, interpreter, error);
+	struct ma_memory_cache *cache;
+	const struct ma_target_memory *memory = ma_memory_cache_create(&view->memory, &cache);
+	int code = ma_interpreter_find(memory, &view->link_map, interpreter, error);
+	ma_memory_cache_destroy(cache);
 	process->python_version = interpreter->version;
 	process->free_threaded = interpreter->free_threaded;
 	memcpy(process->python_release, interpreter->release, sizeof process->python_release);
@@ -217,10 +221,14 @@ static int still_there(const struct ma_view *view, int code, struct ma_error *er
 int ma_view_open(pid_t pid, struct ma_view *view, struct ma_error *error)
 {
 	int code = look(pid, view, error);
-	if (!code)
-		code = explained(view,
-				 ma_resolve(&view->memory, &view->link_map, &view->resolved, error),
+	if (!code) {
+		struct ma_memory_cache *cache;
+		const struct ma_target_memory *memory =
+			ma_memory_cache_create(&view->memory, &cache);
+		code = explained(view, ma_resolve(memory, &view->link_map, &view->resolved, error),
 				 "looking up functions", error);
+		ma_memory_cache_destroy(cache);
+	}
 	return still_there(view, code, error);
 }
 

@@ -399,7 +399,7 @@ int ma_install(struct ma_install *install, struct ma_session *session,
 void ma_install_touch(const struct ma_install *install)
 {
 	const off_t start = offsetof(struct ma_area, control);
-	const off_t end = offsetof(struct ma_area, tables) + offsetof(struct ma_tables, stack_log);
+	const off_t end = offsetof(struct ma_area, tables);
 
 	/* Allocates without reading; where the kernel cannot, the pages are the target's. */
 	fallocate(install->area_file.fd, 0, start, end - start);

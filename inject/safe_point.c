@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "inject/memory_cache.h"
+
 enum { SCAN_BYTES = 1 << 18 };
 
 /* Names, separated by blanks. Wrappers of libc under which a thread waits and that never call an
@@ -71,8 +73,8 @@ static bool in_any(const struct ma_range *ranges, int count, uint64_t address)
 }
 
 /* Adds the functions of the C library's objects that bear these names. */
-static void add_functions(const struct ma_safe_rules *rules, const char *names,
-			  struct ma_range *ranges, int *ranges_count)
+static void add_functions(const struct ma_safe_rules *rules, const struct ma_target_memory *memory,
+			  const char *names, struct ma_range *ranges, int *ranges_count)
 {
 	const struct ma_view *view = rules->view;
 	char name[48];
@@ -85,8 +87,7 @@ static void add_functions(const struct ma_safe_rules *rules, const char *names,
 
 			if (!object->usable || *ranges_count == MA_SAFE_FUNCTIONS ||
 			    !in_any(rules->libc, rules->libc_count, object->module.start) ||
-			    ma_module_symbol(&view->memory, &object->module, name, &symbol, NULL) !=
-				    1 ||
+			    ma_module_symbol(memory, &object->module, name, &symbol, NULL) != 1 ||
 			    !symbol.size)
 				continue;
 			ranges[(*ranges_count)++] = (struct ma_range){
@@ -129,6 +130,8 @@ void ma_safe_rules_init(struct ma_safe_rules *rules, const struct ma_view *view)
 {
 	const struct ma_link_map *map = &view->link_map;
 	size_t allocator = view->resolved.next_object[MA_FN_MALLOC];
+	struct ma_memory_cache *cache;
+	const struct ma_target_memory *memory = ma_memory_cache_create(&view->memory, &cache);
 
 	*rules = (struct ma_safe_rules){.view = view, .same_root = same_root(view->pid)};
 	add_libc_objects(rules);
@@ -145,10 +148,11 @@ void ma_safe_rules_init(struct ma_safe_rules *rules, const struct ma_view *view)
 		else
 			rules->allocator = (struct ma_range){module->start, module->end};
 	}
-	add_functions(rules, waiting_names, rules->waiting, &rules->waiting_count);
-	add_functions(rules, reading_names, rules->reading, &rules->reading_count);
-	add_functions(rules, starting_names, rules->starting, &rules->starting_count);
-	add_functions(rules, locking_names, rules->locking, &rules->locking_count);
+	add_functions(rules, memory, waiting_names, rules->waiting, &rules->waiting_count);
+	add_functions(rules, memory, reading_names, rules->reading, &rules->reading_count);
+	add_functions(rules, memory, starting_names, rules->starting, &rules->starting_count);
+	add_functions(rules, memory, locking_names, rules->locking, &rules->locking_count);
+	ma_memory_cache_destroy(cache);
 }
 
 void ma_safe_rules_own(struct ma_safe_rules *rules, uint64_t start, uint64_t end)

@@ -248,18 +248,18 @@ static bool others_safe(struct ma_session *session)
 static bool admit(struct ma_session *session, enum ma_need need)
 {
 	struct ma_tracee *victim = &session->victim;
-	struct ma_proc_status status;
+	struct ma_proc_status *status = &session->victim_status;
 
 	if (!ma_safe_point(&session->rules, session->unwinder, victim, need, MA_REMOTE_STACK_BYTES,
 			   session->why, sizeof(session->why)))
 		return false;
-	if (ma_proc_status_read(session->pid, victim->tid, &status, NULL)) {
+	if (ma_proc_status_read(session->pid, victim->tid, status, NULL)) {
 		snprintf(session->why, sizeof(session->why), "its status could not be read");
 		return false;
 	}
 	session->victim_ns_tid =
-		(uint32_t)(status.ns_known && status.ns_pid ? status.ns_pid : victim->tid);
-	session->threads = status.threads;
+		(uint32_t)(status->ns_known && status->ns_pid ? status->ns_pid : victim->tid);
+	session->threads = status->threads;
 	return !(victim->group_stopped && session->threads > 1 && need == MA_NEED_CALLS) ||
 	       others_safe(session);
 }

@@ -39,6 +39,7 @@ struct ma_session {
 	bool holding; /* victim is stopped and saved */
 	struct ma_tracee victim;
 	struct ma_remote remote;
+	struct ma_proc_status victim_status;
 	uint32_t victim_ns_tid; /* in its own PID namespace */
 	uint32_t threads;       /* of the target when the victim was stopped */
 

@@ -3,7 +3,6 @@
 #include "inject/tracee.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -13,7 +12,7 @@
 
 enum {
 	SIGNAL_MASK_BYTES = 8, /* the kernel's sigset_t */
-	SPINS_BEFORE_SLEEP = 100,
+	SPIN_US = 50,
 	SYSCALL_STOP_SIGNAL = SIGTRAP | 0x80,
 	EARLY_SIGNALS = 64, /* delivered ahead of our stop before we give the thread up */
 };
@@ -79,10 +78,12 @@ static void take_status(struct ma_tracee *tracee, int status)
 
 int ma_tracee_wait(struct ma_tracee *tracee, uint64_t deadline_ns, struct ma_error *error)
 {
-	uint64_t pause_ns = 5 * MA_NS_PER_US;
+	uint64_t start_ns = ma_clock_ns();
+	uint64_t pause_ns = 10 * MA_NS_PER_US;
 
-	for (int spins = 0;; spins++) {
+	for (;;) {
 		int status;
+		uint64_t now_ns;
 		pid_t got = waitpid(tracee->tid, &status, __WALL | WNOHANG);
 
 		if (got == tracee->tid) {
@@ -93,14 +94,16 @@ int ma_tracee_wait(struct ma_tracee *tracee, uint64_t deadline_ns, struct ma_err
 			tracee->state = MA_TRACEE_GONE;
 			break;
 		}
-		if (ma_clock_ns() >= deadline_ns)
+		now_ns = ma_clock_ns();
+		if (now_ns >= deadline_ns)
 			return ma_error_set(error, MA_ERR_UNSAFE, 0,
 					    "waiting for thread %d of %d to stop", tracee->tid,
 					    tracee->pid);
-		if (spins < SPINS_BEFORE_SLEEP) {
-			sched_yield();
+		/* Most stops come within microseconds. A tracee that waits for a processor comes
+		 * sooner when we are out of its way; to sleep is better than to yield, which would
+		 * put us behind everything that runs. */
+		if (now_ns - start_ns < SPIN_US * MA_NS_PER_US)
 			continue;
-		}
 		ma_clock_pause(pause_ns);
 		if (pause_ns < 500 * MA_NS_PER_US)
 			pause_ns += pause_ns / 2;
