@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "daemon/proc_stat.h"
+#include "daemon/process_stat.h"
 
 /* linux/pidfd.h of Linux 6.15, written down because older headers lack it. */
 struct pidfd_exit_info {
@@ -83,8 +83,8 @@ static bool may_look(int proc_fd)
 
 static bool status_of_zombie(const struct ma_process_memory *process, int *status)
 {
-	struct ma_proc_stat stat;
-	if (!may_look(process->proc_fd) || ma_proc_stat_read(process->stat_fd, &stat) != 0)
+	struct ma_process_stat stat;
+	if (!may_look(process->proc_fd) || ma_process_stat_read(process->stat_fd, &stat) != 0)
 		return false;
 	if (stat.state != 'Z' && stat.state != 'X')
 		return false;

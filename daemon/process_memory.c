@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/proc_stat.h"
+#include "daemon/process_stat.h"
 #include "daemon/proc_text.h"
 
 /* A line of /proc/PID/status, in kB, and the figure that it is. */
@@ -78,9 +78,9 @@ int ma_process_memory_open(struct ma_process_memory *process, pid_t pid, int pid
 			       : ma_error_set(error, MA_ERR_FAILED, errno, "opening %s", path);
 	process->stat_fd = openat(process->proc_fd, "stat", O_RDONLY | O_CLOEXEC);
 	process->status_fd = openat(process->proc_fd, "status", O_RDONLY | O_CLOEXEC);
-	struct ma_proc_stat stat;
+	struct ma_process_stat stat;
 	if (process->stat_fd < 0 || process->status_fd < 0 ||
-	    ma_proc_stat_read(process->stat_fd, &stat) != 0 ||
+	    ma_process_stat_read(process->stat_fd, &stat) != 0 ||
 	    (pidfd >= 0 && !still_there(pidfd))) {
 		ma_process_memory_close(process);
 		return gone(error, pid);
@@ -122,9 +122,9 @@ int ma_process_memory_read(struct ma_process_memory *process, unsigned ask,
 			   struct ma_memory_figures *figures, struct ma_error *error)
 {
 	char status[8192];
-	struct ma_proc_stat stat;
+	struct ma_process_stat stat;
 	memset(figures, 0, sizeof *figures);
-	if (ma_proc_stat_read(process->stat_fd, &stat) != 0 ||
+	if (ma_process_stat_read(process->stat_fd, &stat) != 0 ||
 	    ma_proc_text_read(process->status_fd, status, sizeof status) <= 0)
 		return gone(error, process->pid);
 	figures->state = stat.state;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "daemon/proc_stat.h"
+#include "daemon/process_stat.h"
 #include "daemon/process_memory.h"
 #include "fake_root.h"
 
@@ -83,15 +83,15 @@ static void test_known_numbers(void **state)
 static void test_stat_line(void **state)
 {
 	(void)state;
-	struct ma_proc_stat stat;
-	assert_int_equal(ma_proc_stat_parse(STAT, &stat), 0);
+	struct ma_process_stat stat;
+	assert_int_equal(ma_process_stat_parse(STAT, &stat), 0);
 	assert_int_equal(stat.state, 'S');
 	assert_int_equal(stat.start_ticks, 77);
 	assert_int_equal(stat.exit_code, 256);
 	for (size_t cut = 0; cut < strlen(STAT); cut++) {
 		char text[sizeof STAT] = "";
 		memcpy(text, STAT, cut);
-		int code = ma_proc_stat_parse(text, &stat);
+		int code = ma_process_stat_parse(text, &stat);
 		assert_true(code == 0 || code == -1);
 		/* Without the start time it is no stat line. */
 		if (cut < (size_t)(strstr(STAT, " 77 ") - STAT))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Parsing of /proc/PID/stat; field numbers are those of proc(5), the first one is 1. */
-#include "daemon/proc_stat.h"
+#include "daemon/process_stat.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ enum {
 	FIELDS = 53,
 };
 
-int ma_proc_stat_parse(const char *text, struct ma_proc_stat *stat)
+int ma_process_stat_parse(const char *text, struct ma_process_stat *stat)
 {
 	memset(stat, 0, sizeof *stat);
 	/* The name, field 2, may hold anything, a closing parenthesis too: the last one ends it. */
@@ -46,12 +46,12 @@ int ma_proc_stat_parse(const char *text, struct ma_proc_stat *stat)
 	return 0;
 }
 
-int ma_proc_stat_read(int fd, struct ma_proc_stat *stat)
+int ma_process_stat_read(int fd, struct ma_process_stat *stat)
 {
 	char text[2048];
 	memset(stat, 0, sizeof *stat);
 	int length = ma_proc_text_read(fd, text, sizeof text);
 	if (length < 0)
 		return length;
-	return ma_proc_stat_parse(text, stat) == 0 ? 0 : -EPROTO;
+	return ma_process_stat_parse(text, stat) == 0 ? 0 : -EPROTO;
 }
