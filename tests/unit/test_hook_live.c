@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Live set, Bloom filter and thread slots, by one thread and by several at once. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "inject/hook/bloom.h"
+#include "inject/hook/live.h"
+#include "inject/hook/sampler.h"
+#include "inject/hook/threads.h"
+#include "proto/area_check.h"
+
+enum { ANY = -1, THREADS = 4, OWN = 4000, ROUNDS = 400000 };
+
+static struct ma_live *live;
+
+static int make(void **state)
+{
+	(void)state;
+	free(live);
+	live = calloc(1, sizeof *live);
+	return live ? 0 : -1;
+}
+
+static struct ma_live_entry entry_of(uint64_t address)
+{
+	return (struct ma_live_entry){
+		.size_bytes = address * 3,
+		.site = (uint32_t)address & 0xffff,
+		.interval_bytes = 65536,
+		.birth_ms = 5,
+		.domain = MA_DOMAIN_OBJECT,
+	};
+}
+
+static uint32_t count_all(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t bucket = 0; bucket < MA_LIVE_BUCKETS; bucket++)
+		for (int way = 0; way < MA_LIVE_WAYS; way++) {
+			struct ma_live_entry entry;
+			uint64_t address;
+
+			count += ma_live_copy(live, bucket, way, &address, &entry) == 1;
+		}
+	return count;
+}
+
+static void test_enter_and_take(void **state)
+{
+	struct ma_live_entry entry = entry_of(0x1000), out = {0};
+
+	(void)state;
+	assert_false(ma_live_take(live, 0x1000, (uint32_t)ANY, &out));
+	assert_int_equal(ma_live_enter(live, 0x1000, &entry, &out), MA_LIVE_ENTERED);
+	assert_int_equal(count_all(), 1);
+	/* Not of this layer: left where it is. */
+	assert_false(ma_live_take(live, 0x1000, 1u << MA_DOMAIN_MALLOC, &out));
+	assert_true(ma_live_take(live, 0x1000, 1u << MA_DOMAIN_OBJECT, &out));
+	assert_memory_equal(&out, &entry, sizeof out);
+	assert_false(ma_live_take(live, 0x1000, (uint32_t)ANY, &out));
+	assert_int_equal(count_all(), 0);
+	/* Addresses that mean something else in a slot. */
+	assert_false(ma_live_take(live, 0, (uint32_t)ANY, &out));
+	assert_false(ma_live_take(live, MA_LIVE_BUSY, (uint32_t)ANY, &out));
+}
+
+static void test_implicit_free(void **state)
+{
+	struct ma_live_entry first = entry_of(0x2000), second = first, out = {0};
+
+	(void)state;
+	second.site = 77;
+	ma_live_enter(live, 0x2000, &first, &out);
+	assert_int_equal(ma_live_enter(live, 0x2000, &second, &out),
+			 MA_LIVE_ENTERED | MA_LIVE_REPLACED);
+	assert_memory_equal(&out, &first, sizeof out);
+	assert_int_equal(count_all(), 1);
+	assert_true(ma_live_take(live, 0x2000, (uint32_t)ANY, &out));
+	assert_int_equal(out.site, 77);
+}
+
+static void test_full(void **state)
+{
+	uint32_t entered = 0;
+	uint64_t address = 0x100000;
+	struct ma_live_entry out;
+
+	(void)state;
+	for (;; address += 48) {
+		struct ma_live_entry entry = entry_of(address);
+
+		if (!ma_live_enter(live, address, &entry, &out))
+			break;
+		entered++;
+	}
+	assert_int_equal(count_all(), entered);
+	/* Two choices of eight fill evenly: the first refusal comes when it is more than half full.
+	 */
+	assert_true(entered > MA_LIVE_BUCKETS * MA_LIVE_WAYS * 65 / 100);
+	assert_false(ma_live_take(live, address, (uint32_t)ANY, &out));
+	for (uint64_t at = 0x100000; at < address; at += 48)
+		assert_true(ma_live_take(live, at, (uint32_t)ANY, &out));
+	assert_int_equal(count_all(), 0);
+}
+
+/* Each thread owns some addresses, as if from malloc, and knows which of them are in. */
+static void *churn(void *argument)
+{
+	uint64_t base = UINT64_C(0x7f0000000000) + (uint64_t)(uintptr_t)argument * 0x10000000;
+	uint64_t random = base;
+	bool *in = calloc(OWN, sizeof *in);
+	uintptr_t wrong = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t n = ma_sampler_random(&random) % OWN;
+		struct ma_live_entry entry = entry_of(base + n * 32), out;
+
+		if (in[n]) {
+			wrong += !ma_live_take(live, base + n * 32, (uint32_t)ANY, &out);
+			wrong += memcmp(&out, &entry, sizeof out) != 0;
+		} else {
+			wrong +=
+				ma_live_enter(live, base + n * 32, &entry, &out) != MA_LIVE_ENTERED;
+		}
+		in[n] = !in[n];
+	}
+	for (uint64_t n = 0; n < OWN; n++) {
+		struct ma_live_entry out;
+
+		wrong += ma_live_take(live, base + n * 32, (uint32_t)ANY, &out) != in[n];
+	}
+	free(in);
+	return (void *)wrong;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)i), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *wrong;
+
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	assert_int_equal(count_all(), 0);
+}
+
+static void test_bloom(void **state)
+{
+	struct ma_area *area = mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint32_t wrong = 0;
+
+	(void)state;
+	assert_ptr_not_equal(area, MAP_FAILED);
+	for (uint64_t i = 0; i < 65536; i++)
+		ma_bloom_add(area, UINT64_C(0x7f1234560000) + i * 112);
+	for (uint32_t current = 0; current < 4; current++) {
+		area->control.bloom_current = current; /* only its low bit counts */
+		for (uint64_t i = 0; i < 65536; i++)
+			assert_true(ma_bloom_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
+	}
+	for (uint64_t i = 0; i < 1000000; i++)
+		wrong += ma_bloom_may_hold(area, UINT64_C(0x560000000000) + i * 32);
+	/* 65,536 addresses in 512 KiB: 2 of 1,000 others pass. */
+	assert_true(wrong < 5000);
+	munmap(area, MA_AREA_SAMPLED_BYTES);
+}
+
+static void test_slots(void **state)
+{
+	struct ma_thread threads[MA_THREAD_SLOTS] = {{0}};
+
+	(void)state;
+	for (uint32_t tid = 1000; tid < 1000 + MA_THREAD_SLOTS - 1; tid++)
+		assert_int_equal(ma_threads_slot(threads, tid), tid - 999);
+	assert_int_equal(ma_threads_slot(threads, 5), 0);
+	assert_int_equal(ma_threads_slot(threads, 1003), 4);
+	threads[9].tid = 0;
+	assert_int_equal(ma_threads_slot(threads, 5), 9);
+	assert_int_equal(threads[0].tid, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_enter_and_take, make),
+		cmocka_unit_test_setup(test_implicit_free, make),
+		cmocka_unit_test_setup(test_full, make),
+		cmocka_unit_test_setup(test_threads, make),
+		cmocka_unit_test(test_bloom),
+		cmocka_unit_test(test_slots),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	free(live);
+	return failed;
+}
