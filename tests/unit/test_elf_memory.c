@@ -189,7 +189,7 @@ static void survives_any_single_byte(void **state)
 	(void)state;
 	static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
 	static const char *const names[] = {"alpha", "beta", "gamma", "delta", "nothing"};
-	for (int hash = FAKE_GNU_HASH; hash <= FAKE_SYSV_HASH; hash++) {
+	for (enum fake_hash hash = FAKE_GNU_HASH; hash <= FAKE_SYSV_HASH; hash++) {
 		for (size_t at = 0; at < 0x1200; at++) {
 			if (at == 0x640)
 				at = 0x1100; /* from the tables to the dynamic section */

@@ -112,7 +112,7 @@ static void every_denial_has_words(void **state)
 {
 	(void)state;
 	for (enum ma_denial denial = MA_DENIAL_GONE; denial < MA_DENIAL_COUNT; denial++) {
-		for (int where = MA_ON_HOST; where <= MA_IN_KUBERNETES; where++) {
+		for (enum ma_surroundings where = MA_ON_HOST; where <= MA_IN_KUBERNETES; where++) {
 			struct ma_permission_facts f = usual();
 			char answer[MA_DENIAL_ANSWER_BYTES], remedy[MA_DENIAL_REMEDY_BYTES];
 			f.surroundings = where;
