@@ -287,7 +287,7 @@ static void use_fake_cgroup(struct child *child)
 	close(proc_fd);
 }
 
-static void expect_with_kills(ending *how, bool reap_first, bool oom_killed, const char *sentence)
+static void expect_with_kills(ending *how, bool oom_killed, const char *sentence)
 {
 	struct child child;
 	struct ma_process_end end;
@@ -295,11 +295,8 @@ static void expect_with_kills(ending *how, bool reap_first, bool oom_killed, con
 	use_fake_cgroup(&child);
 	let_end(&child);
 	fake_cgroup(1);
-	if (reap_first)
-		reap(&child);
 	ma_process_end_read(child.pidfd, &child.process, &end);
-	if (!reap_first)
-		reap(&child);
+	reap(&child);
 	finish(&child);
 	fake_root_remove();
 	assert_int_equal(end.oom_killed, oom_killed);
@@ -309,17 +306,34 @@ static void expect_with_kills(ending *how, bool reap_first, bool oom_killed, con
 static void test_out_of_memory(void **state)
 {
 	(void)state;
-	expect_with_kills(kill_self, false, true,
+	expect_with_kills(kill_self, true,
 			  "killed by SIGKILL (out of memory: the cgroup's OOM kill count rose from "
 			  "0 to 1)");
 	/* Another process of the cgroup was the victim. */
-	expect_with_kills(exit_3, false, false, "exited with code 3");
-	expect_with_kills(segfault, false, false, "killed by SIGSEGV");
-	if (!kernel_keeps_status())
-		expect_with_kills(
-			kill_self, true, false,
-			"ended, how is not known (the cgroup's OOM kill count rose from 0 "
-			"to 1)");
+	expect_with_kills(exit_3, false, "exited with code 3");
+	expect_with_kills(segfault, false, "killed by SIGSEGV");
+}
+
+/* Something was killed, but whether it was this process is not known. */
+static void test_unknown_end_beside_an_oom_kill(void **state)
+{
+	(void)state;
+	struct child child;
+	struct ma_process_end end;
+	start(&child, kill_self);
+	use_fake_cgroup(&child);
+	let_end(&child);
+	fake_cgroup(1);
+	reap(&child);
+	int fd = eventfd(1, EFD_CLOEXEC);
+	ma_process_end_read(fd, &child.process, &end);
+	close(fd);
+	finish(&child);
+	fake_root_remove();
+	assert_int_equal(end.how, MA_END_UNKNOWN);
+	assert_false(end.oom_killed);
+	assert_string_equal(end.sentence, "ended, how is not known (the cgroup's OOM kill count "
+					  "rose from 0 to 1)");
 }
 
 /* A real cgroup with a limit, where the system lets us make one. */
@@ -409,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_stranger),
 		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_unknown_end_beside_an_oom_kill),
 		cmocka_unit_test(test_real_out_of_memory),
 		cmocka_unit_test(test_signal_names),
 	};
