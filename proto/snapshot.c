@@ -16,7 +16,7 @@
 
 enum {
 	GZIP_WINDOW = 15 + 16, /* the largest window, and a gzip header */
-	GZIP_LEVEL = 6,
+	GZIP_LEVEL = 4,        /* half the time of 6, and 3 % more bytes */
 	GZIP_MEMORY = 8,
 	GZIP_UNIX = 3, /* "operating system" of RFC 1952 */
 	PARTS = 7,
