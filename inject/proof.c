@@ -2,7 +2,6 @@
 #include "inject/proof.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,6 +10,7 @@
 #include "inject/interrupted.h"
 #include "inject/permission.h"
 #include "inject/tracee.h"
+#include "inject/urgency.h"
 
 enum {
 	STOP_MS = 200, /* for all threads together */
@@ -21,11 +21,17 @@ enum {
 /* The threads of one try. Most of a tracee is never touched, so the array is sparse memory. */
 struct crowd {
 	const struct ma_view *view;
+	struct ma_unwinder *unwinder;
+	enum ma_proof_rule rule;
+	const struct ma_range *ranges;
+	int range_count;
 	struct ma_tracee *tracee;
 	size_t count;
 	size_t room;
 	uint64_t start_ns;
+	struct ma_urgency urgency;
 	uint64_t words[SCAN_WORDS];
+	struct ma_stack_walk walk;
 };
 
 static bool known(const struct crowd *crowd, pid_t tid)
@@ -106,19 +112,17 @@ static int stop_all(struct crowd *crowd, struct ma_proof_result *result, struct 
 	return 0;
 }
 
-static bool points_inside(const uint64_t *words, size_t count, const struct ma_range *ranges,
-			  int range_count)
+static bool points_inside(const struct crowd *crowd, const uint64_t *words, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		for (int r = 0; r < range_count; r++)
-			if (ma_range_has(&ranges[r], words[i]))
+		for (int r = 0; r < crowd->range_count; r++)
+			if (ma_range_has(&crowd->ranges[r], words[i]))
 				return true;
 	return false;
 }
 
 /* Scans [start, end). Returns false when a word points inside or memory cannot be read. */
-static bool scan(struct crowd *crowd, uint64_t start, uint64_t end, const struct ma_range *ranges,
-		 int range_count)
+static bool scan(struct crowd *crowd, uint64_t start, uint64_t end)
 {
 	start &= ~UINT64_C(7);
 	while (start < end) {
@@ -126,14 +130,22 @@ static bool scan(struct crowd *crowd, uint64_t start, uint64_t end, const struct
 								  : sizeof(crowd->words);
 
 		if (ma_memory_read_some(&crowd->view->memory, ma_raddr(start), crowd->words, bytes,
-					NULL) < bytes)
-			return false;
-		if (points_inside(crowd->words, bytes / sizeof(crowd->words[0]), ranges,
-				  range_count))
+					NULL) < bytes ||
+		    points_inside(crowd, crowd->words, bytes / sizeof(crowd->words[0])))
 			return false;
 		start += bytes;
 	}
 	return true;
+}
+
+/* Does the thread's stack, walked by unwind tables, end without a frame inside? Tables of frames on
+ * an alternate signal stack lead on to the normal one. */
+static bool walks_outside(struct crowd *crowd, const struct ma_tracee *tracee)
+{
+	struct ma_stack_walk *walk = &crowd->walk;
+
+	ma_unwinder_walk(crowd->unwinder, tracee->tid, &tracee->context.regs, walk);
+	return walk->complete && !points_inside(crowd, walk->pc, (size_t)walk->count);
 }
 
 /*
@@ -142,30 +154,37 @@ static bool scan(struct crowd *crowd, uint64_t start, uint64_t end, const struct
  * normal one is looked at as well, all of it: the mapping that holds the thread control block at
  * its top, or [stack] for the first thread, whose control block is elsewhere.
  */
-static bool is_clear(struct crowd *crowd, const struct ma_maps *maps,
-		     const struct ma_tracee *tracee, const struct ma_range *ranges, int range_count)
+static bool stacks_are_clear(struct crowd *crowd, const struct ma_maps *maps,
+			     const struct ma_tracee *tracee, uint64_t sp)
 {
-	const struct ma_regs *regs = &tracee->context.regs;
-	uint64_t words[sizeof(struct user_regs_struct) / sizeof(uint64_t)];
-	uint64_t sp = ma_arch.sp(regs) - ma_arch.red_zone_bytes;
 	const struct ma_map *stack = ma_maps_find(maps, sp);
-	const struct ma_map *normal;
+	const struct ma_map *normal =
+		ma_maps_find(maps, ma_arch.thread_pointer(&tracee->context.regs));
 
-	memcpy(words, &regs->raw, sizeof(words));
-	if (!stack || points_inside(words, sizeof(words) / sizeof(words[0]), ranges, range_count) ||
-	    points_inside(&sp, 1, ranges, range_count) ||
-	    !scan(crowd, sp, stack->end, ranges, range_count))
+	if (!stack || !scan(crowd, sp, stack->end))
 		return false;
-	normal = ma_maps_find(maps, ma_arch.thread_pointer(regs));
 	if (normal != stack && tracee->tid == tracee->pid)
 		normal = ma_maps_find_name(maps, "[stack]", 0);
 	if (!normal || normal == stack || !(normal->protection & PROT_WRITE))
 		return true;
-	return scan(crowd, normal->start, normal->end, ranges, range_count);
+	return scan(crowd, normal->start, normal->end);
 }
 
-static void judge(struct crowd *crowd, const struct ma_range *ranges, int range_count,
-		  struct ma_proof_result *result)
+static bool is_clear(struct crowd *crowd, const struct ma_maps *maps,
+		     const struct ma_tracee *tracee)
+{
+	const struct ma_regs *regs = &tracee->context.regs;
+	uint64_t words[sizeof(struct user_regs_struct) / sizeof(uint64_t)];
+	uint64_t sp = ma_arch.sp(regs) - ma_arch.red_zone_bytes;
+
+	memcpy(words, &regs->raw, sizeof(words));
+	if (points_inside(crowd, words, sizeof(words) / sizeof(words[0])))
+		return false;
+	return stacks_are_clear(crowd, maps, tracee, sp) ||
+	       (crowd->rule == MA_PROOF_WALKED && walks_outside(crowd, tracee));
+}
+
+static void judge(struct crowd *crowd, struct ma_proof_result *result)
 {
 	struct ma_maps maps = {0};
 
@@ -177,9 +196,7 @@ static void judge(struct crowd *crowd, const struct ma_range *ranges, int range_
 	for (size_t i = 0; i < crowd->count && result->verdict == MA_PROOF_CLEAR; i++) {
 		const struct ma_tracee *tracee = &crowd->tracee[i];
 
-		if (tracee->state != MA_TRACEE_STOPPED)
-			continue;
-		if (!is_clear(crowd, &maps, tracee, ranges, range_count)) {
+		if (tracee->state == MA_TRACEE_STOPPED && !is_clear(crowd, &maps, tracee)) {
 			result->verdict = MA_PROOF_INSIDE;
 			result->tid = tracee->tid;
 		}
@@ -191,10 +208,6 @@ static void judge(struct crowd *crowd, const struct ma_range *ranges, int range_
  * would wait for a quarter of a second; a real-time priority, where permitted, keeps us running. */
 static void resume_all(struct crowd *crowd)
 {
-	struct sched_param normal = {0}, urgent = {.sched_priority = 1};
-	int policy = sched_getscheduler(0);
-	bool raised = policy >= 0 && !sched_getparam(0, &normal) &&
-		      !sched_setscheduler(0, SCHED_FIFO, &urgent);
 	size_t running = 0;
 
 	for (size_t i = 0; i < crowd->count; i++) {
@@ -207,8 +220,7 @@ static void resume_all(struct crowd *crowd)
 		ma_interrupted_recheck(tracee);
 		ma_tracee_detach(tracee);
 	}
-	if (raised)
-		sched_setscheduler(0, policy, &normal);
+	ma_urgency_end(&crowd->urgency);
 	/* Those that had not stopped have been asked to, and cannot be let go before they do. */
 	for (int patience = 0; running && patience < 2000; patience++) {
 		ma_clock_pause(MA_NS_PER_MS);
@@ -221,8 +233,9 @@ static void resume_all(struct crowd *crowd)
 	}
 }
 
-int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int range_count,
-		 struct ma_proof_result *result, struct ma_error *error)
+int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum ma_proof_rule rule,
+		 const struct ma_range *ranges, int range_count, struct ma_proof_result *result,
+		 struct ma_error *error)
 {
 	struct crowd *crowd = calloc(1, sizeof(*crowd));
 	struct ma_proc_status status;
@@ -231,6 +244,10 @@ int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int 
 	*result = (struct ma_proof_result){.verdict = MA_PROOF_CLEAR};
 	if (crowd && !failed) {
 		crowd->view = view;
+		crowd->unwinder = unwinder;
+		crowd->rule = rule;
+		crowd->ranges = ranges;
+		crowd->range_count = range_count;
 		crowd->room = status.threads * 2 + 64;
 		crowd->tracee = calloc(crowd->room, sizeof(*crowd->tracee));
 	}
@@ -240,6 +257,7 @@ int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int 
 			      : ma_error_set(error, MA_ERR_FAILED, ENOMEM, "stopping process %d",
 					     view->pid);
 	}
+	ma_urgency_begin(&crowd->urgency);
 	crowd->start_ns = ma_clock_ns();
 	failed = stop_all(crowd, result, error);
 	for (size_t i = 0; i < crowd->count; i++)
@@ -247,7 +265,7 @@ int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int 
 			ma_interrupted_settle(&crowd->tracee[i], &view->memory, &view->link_map,
 					      view->interpreter.object);
 	if (!failed && result->verdict == MA_PROOF_CLEAR)
-		judge(crowd, ranges, range_count, result);
+		judge(crowd, result);
 	resume_all(crowd);
 	result->threads = (uint32_t)crowd->count;
 	result->pause_us = (uint32_t)((ma_clock_ns() - crowd->start_ns) / MA_NS_PER_US);

@@ -12,6 +12,17 @@
 #include "inject/safe_point.h"
 #include "proto/error.h"
 
+/*
+ * How a word that points inside is judged. Stacks are full of words that nobody will use again:
+ * room that a deep call left behind and a later frame has not written to. A first try takes every
+ * word seriously, because most go away by themselves; after that, a thread whose stack can be
+ * walked to its end by unwind tables alone, without meeting a frame inside, counts as outside.
+ */
+enum ma_proof_rule {
+	MA_PROOF_EVERY_WORD,
+	MA_PROOF_WALKED,
+};
+
 enum ma_proof {
 	MA_PROOF_CLEAR,      /* nobody is inside */
 	MA_PROOF_INSIDE,     /* some thread may be: try again later */
@@ -26,10 +37,11 @@ struct ma_proof_result {
 };
 
 /*
- * Tries once. Returns 0 and the verdict, or MA_ERR_NO_PROCESS, MA_ERR_PERMISSION, MA_ERR_FAILED.
- * All threads run again afterwards. Tracer, not holding a thread.
+ * Tries once; unwinder is for the view. Returns 0 and the verdict, or MA_ERR_NO_PROCESS,
+ * MA_ERR_PERMISSION, MA_ERR_FAILED. All threads run again afterwards. Tracer, not holding a thread.
  */
-int ma_proof_try(const struct ma_view *view, const struct ma_range *ranges, int range_count,
-		 struct ma_proof_result *result, struct ma_error *error);
+int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum ma_proof_rule rule,
+		 const struct ma_range *ranges, int range_count, struct ma_proof_result *result,
+		 struct ma_error *error);
 
 #endif

@@ -18,9 +18,9 @@ static const uint64_t open_signals = SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGTRAP) |
 enum { STOPS_AT_MOST = 256, SYSCALL_SECONDS = 5 };
 
 void ma_remote_init(struct ma_remote *remote, struct ma_tracee *tracee,
-		    const struct ma_target_memory *memory, const struct ma_gadgets *gadgets)
+		    const struct ma_target_memory *memory, const struct ma_machine *machine)
 {
-	*remote = (struct ma_remote){.tracee = tracee, .memory = memory, .gadgets = gadgets};
+	*remote = (struct ma_remote){.tracee = tracee, .memory = memory, .machine = machine};
 }
 
 /* Writes the frame below the red zone of the thread's stack, with the scratch bytes above it. */
@@ -28,13 +28,13 @@ static int write_frame(struct ma_remote *remote, struct ma_error *error)
 {
 	const struct ma_context *context = &remote->tracee->context;
 	uint64_t bytes[MA_REMOTE_STACK_BYTES / sizeof(uint64_t)];
-	size_t size = ma_arch.frame_bytes(context);
+	size_t size = ma_arch.frame_bytes(context, remote->machine);
 	uint64_t top = ma_arch.sp(&context->regs) - ma_arch.red_zone_bytes;
 	uint64_t scratch = (top - MA_REMOTE_SCRATCH_BYTES) & ~UINT64_C(63);
 	uint64_t frame = scratch - size;
 	int failed;
 
-	ma_arch.frame_build(context, remote->gadgets, frame, bytes);
+	ma_arch.frame_build(context, remote->machine, frame, bytes);
 	failed = ma_memory_write(remote->memory, ma_raddr(frame), bytes, size, error);
 	if (failed)
 		return failed;
@@ -69,7 +69,7 @@ int ma_remote_syscall(struct ma_remote *remote, int64_t number, const uint64_t a
 		failed = write_frame(remote, error);
 	if (failed)
 		return failed;
-	ma_arch.setup_syscall(&regs, remote->gadgets, remote->frame, number, args);
+	ma_arch.setup_syscall(&regs, remote->machine, remote->frame, number, args);
 	failed = ma_tracee_hijack(tracee, &regs, UINT64_MAX, error);
 	/* One stop on the way in, one on the way out. Stops of other kinds (a group stop) are
 	 * passed over; their signals are delivered. */
@@ -86,7 +86,7 @@ int ma_remote_syscall(struct ma_remote *remote, int64_t number, const uint64_t a
 		return failed;
 	}
 	if (syscall_stops < 2 || ma_arch.regs_get(tracee->tid, &regs) ||
-	    ma_arch.pc(&regs) != remote->gadgets->syscall_return + ma_arch.syscall_bytes)
+	    ma_arch.pc(&regs) != remote->machine->syscall_return + ma_arch.syscall_bytes)
 		return ma_error_set(error, MA_ERR_FAILED, 0,
 				    "making system call %lld in thread %d of %d", (long long)number,
 				    tracee->tid, tracee->pid);
@@ -122,9 +122,9 @@ static int prepare_call(struct ma_remote *remote, const struct ma_call_site *sit
 	};
 	int failed;
 
-	ma_arch.frame_build(context, remote->gadgets, site->frame, bytes);
+	ma_arch.frame_build(context, remote->machine, site->frame, bytes);
 	failed = ma_memory_write(remote->memory, ma_raddr(site->frame), bytes,
-				 ma_arch.frame_bytes(context), error);
+				 ma_arch.frame_bytes(context, remote->machine), error);
 	if (!failed)
 		failed = ma_memory_write(remote->memory, ma_raddr(site->control), &control,
 					 sizeof(control), error);

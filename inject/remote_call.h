@@ -23,14 +23,14 @@ enum { MA_REMOTE_SCRATCH_BYTES = 64 };
 struct ma_remote {
 	struct ma_tracee *tracee;
 	const struct ma_target_memory *memory;
-	const struct ma_gadgets *gadgets;
+	const struct ma_machine *machine;
 	uint64_t frame;   /* signal frame on the thread's stack; 0 = not written yet */
 	uint64_t scratch; /* MA_REMOTE_SCRATCH_BYTES of the same stack, for arguments */
 };
 
 /* All borrowed. The tracee is stopped and saved. */
 void ma_remote_init(struct ma_remote *remote, struct ma_tracee *tracee,
-		    const struct ma_target_memory *memory, const struct ma_gadgets *gadgets);
+		    const struct ma_target_memory *memory, const struct ma_machine *machine);
 
 /* Room that remote system calls take below the red zone of a stack, at most. */
 enum { MA_REMOTE_STACK_BYTES = MA_XSTATE_BYTES + 1024 };

@@ -15,6 +15,7 @@
 
 enum {
 	REMOVE_MS = 3000,
+	PLAIN_PROOFS = 4,      /* tries that take every word for a way back into the hook */
 	IN_PROGRESS_MS = 2000, /* for a loader that somebody else has started */
 };
 
@@ -154,7 +155,11 @@ static int prove(struct removal *removal, struct ma_error *error)
 
 	for (;;) {
 		struct ma_proof_result proof;
-		int failed = ma_proof_try(&removal->session->view, ranges, 2, &proof, error);
+		struct ma_session *session = removal->session;
+		int failed = ma_proof_try(&session->view, session->unwinder,
+					  result->proofs < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD
+									: MA_PROOF_WALKED,
+					  ranges, 2, &proof, error);
 
 		if (failed)
 			return failed;
@@ -163,6 +168,11 @@ static int prove(struct removal *removal, struct ma_error *error)
 			result->pause_us = proof.pause_us;
 		if (proof.verdict == MA_PROOF_CLEAR)
 			return 0;
+		/* Stacks are walked by the tables of what was loaded when we looked. */
+		if (result->proofs % 16 == 2 * PLAIN_PROOFS)
+			failed = ma_session_refresh(session, error);
+		if (failed)
+			return failed;
 		if (ma_clock_ns() >= removal->deadline_ns) {
 			result->lingering = true;
 			snprintf(

@@ -49,20 +49,21 @@ static int lock_target(struct ma_session *session, struct ma_error *error)
 	return MA_ERR_UNSAFE;
 }
 
-static int find_gadgets(struct ma_session *session, struct ma_error *error)
+static int prepare_machine(struct ma_session *session, struct ma_error *error)
 {
 	const struct ma_link_map *map = &session->view.link_map;
 	const struct ma_module *libc = &map->object[map->libc_object].module;
 	uint8_t *code = malloc(CODE_CHUNK_BYTES);
-	struct ma_gadgets *gadgets = &session->gadgets;
+	struct ma_machine *machine = &session->machine;
 
-	*gadgets = (struct ma_gadgets){0};
+	*machine = (struct ma_machine){0};
+	ma_arch.measure(machine);
 	for (int s = 0; code && s < libc->segment_count; s++) {
 		const struct ma_segment *segment = &libc->segment[s];
 		uint64_t at = segment->start;
 
 		while ((segment->protection & PROT_EXEC) && at < segment->end &&
-		       !(gadgets->syscall_return && gadgets->sigreturn)) {
+		       !(machine->syscall_return && machine->sigreturn)) {
 			uint64_t left = segment->end - at;
 			size_t bytes = left < CODE_CHUNK_BYTES ? (size_t)left : CODE_CHUNK_BYTES;
 
@@ -70,12 +71,12 @@ static int find_gadgets(struct ma_session *session, struct ma_error *error)
 						    bytes, NULL);
 			if (bytes <= CODE_OVERLAP_BYTES)
 				break;
-			ma_arch.find_gadgets(code, bytes, at, gadgets);
+			ma_arch.find_gadgets(code, bytes, at, machine);
 			at += bytes - CODE_OVERLAP_BYTES;
 		}
 	}
 	free(code);
-	if (gadgets->syscall_return && gadgets->sigreturn)
+	if (machine->syscall_return && machine->sigreturn)
 		return 0;
 	ma_error_set(error, MA_ERR_UNSAFE, 0, "preparing calls in process %d", session->pid);
 	ma_error_answer(error, "its C library (%s) has no instructions for that", libc->path);
@@ -92,7 +93,7 @@ static int prepare(struct ma_session *session, struct ma_error *error)
 	if (!session->unwinder)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "loading the unwind tables of %d",
 				    session->pid);
-	return find_gadgets(session, error);
+	return prepare_machine(session, error);
 }
 
 int ma_session_open(struct ma_session *session, pid_t pid, uint64_t deadline_ns,
@@ -213,6 +214,7 @@ void ma_session_release(struct ma_session *session)
 		ma_tracee_detach(&session->victim);
 		account_pause(session);
 	}
+	ma_urgency_end(&session->urgency);
 	session->holding = false;
 }
 
@@ -281,7 +283,10 @@ static int try_thread(struct ma_session *session, pid_t tid, enum ma_need need,
 	}
 	if (failed)
 		return 1;
+	ma_urgency_begin(&session->urgency);
 	failed = ma_tracee_interrupt(victim, ma_clock_ns() + STOP_MS * MA_NS_PER_MS, error);
+	if (failed)
+		ma_urgency_end(&session->urgency);
 	if (failed && victim->state == MA_TRACEE_RUNNING) {
 		snprintf(session->why, sizeof(session->why),
 			 "thread %d does not stop (it is deep in a system call)", tid);
@@ -300,7 +305,7 @@ static int try_thread(struct ma_session *session, pid_t tid, enum ma_need need,
 	if (!failed)
 		failed = ma_tracee_save(victim, error);
 	if (!failed && admit(session, need)) {
-		ma_remote_init(&session->remote, victim, &session->view.memory, &session->gadgets);
+		ma_remote_init(&session->remote, victim, &session->view.memory, &session->machine);
 		session->holding = true;
 		return 0;
 	}

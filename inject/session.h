@@ -16,6 +16,7 @@
 #include "inject/safe_point.h"
 #include "inject/tracee.h"
 #include "inject/unwinder.h"
+#include "inject/urgency.h"
 #include "proto/error.h"
 
 enum { MA_UNDO_MAX = 24, MA_LATE_MAX = 32 };
@@ -34,9 +35,10 @@ struct ma_session {
 	struct ma_view view;
 	struct ma_safe_rules rules;
 	struct ma_unwinder *unwinder;
-	struct ma_gadgets gadgets;
+	struct ma_machine machine;
 
-	bool holding; /* victim is stopped and saved */
+	struct ma_urgency urgency; /* while holding */
+	bool holding;              /* victim is stopped and saved */
 	struct ma_tracee victim;
 	struct ma_remote remote;
 	struct ma_proc_status victim_status;

@@ -7,12 +7,13 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "inject/clock.h"
 
 enum {
 	SIGNAL_MASK_BYTES = 8, /* the kernel's sigset_t */
-	SPIN_US = 50,
+	SPINS = 4,
 	SYSCALL_STOP_SIGNAL = SIGTRAP | 0x80,
 	EARLY_SIGNALS = 64, /* delivered ahead of our stop before we give the thread up */
 };
@@ -76,14 +77,22 @@ static void take_status(struct ma_tracee *tracee, int status)
 	}
 }
 
+/* Sleeps until some child or tracee has changed, 1 ms at most. The guardian has SIGCHLD blocked, so
+ * that one which came before is still there; without that this is a slow poll. */
+static void nap(void)
+{
+	const struct timespec limit = {.tv_nsec = MA_NS_PER_MS};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigtimedwait(&set, NULL, &limit);
+}
+
 int ma_tracee_wait(struct ma_tracee *tracee, uint64_t deadline_ns, struct ma_error *error)
 {
-	uint64_t start_ns = ma_clock_ns();
-	uint64_t pause_ns = 10 * MA_NS_PER_US;
-
-	for (;;) {
+	for (int tries = 0;; tries++) {
 		int status;
-		uint64_t now_ns;
 		pid_t got = waitpid(tracee->tid, &status, __WALL | WNOHANG);
 
 		if (got == tracee->tid) {
@@ -94,19 +103,13 @@ int ma_tracee_wait(struct ma_tracee *tracee, uint64_t deadline_ns, struct ma_err
 			tracee->state = MA_TRACEE_GONE;
 			break;
 		}
-		now_ns = ma_clock_ns();
-		if (now_ns >= deadline_ns)
+		if (ma_clock_ns() >= deadline_ns)
 			return ma_error_set(error, MA_ERR_UNSAFE, 0,
 					    "waiting for thread %d of %d to stop", tracee->tid,
 					    tracee->pid);
-		/* Most stops come within microseconds. A tracee that waits for a processor comes
-		 * sooner when we are out of its way; to sleep is better than to yield, which would
-		 * put us behind everything that runs. */
-		if (now_ns - start_ns < SPIN_US * MA_NS_PER_US)
-			continue;
-		ma_clock_pause(pause_ns);
-		if (pause_ns < 500 * MA_NS_PER_US)
-			pause_ns += pause_ns / 2;
+		/* The tracee may need the very processor that we are on. */
+		if (tries >= SPINS)
+			nap();
 	}
 	if (tracee->state == MA_TRACEE_GONE)
 		return ma_error_set(error, MA_ERR_NO_PROCESS, ESRCH, "waiting for thread %d of %d",

@@ -34,10 +34,14 @@ struct ma_context {
 	uint8_t xstate[MA_XSTATE_BYTES];
 };
 
-/* Instructions that libc has anyway and that we run instead of patching code. */
-struct ma_gadgets {
+/* What calls into one target are built with; looked up before it is stopped. */
+struct ma_machine {
+	/* Instructions that libc has anyway and that we run instead of patching code. */
 	uint64_t syscall_return; /* a system call instruction, then a return */
 	uint64_t sigreturn;      /* loads rt_sigreturn's number and makes that system call */
+	/* Bytes of extended state up to the end of each feature, 0 = no such feature. Asking the
+	 * CPU takes tens of microseconds in a virtual machine. */
+	uint32_t feature_end[64];
 };
 
 /* How a stop has cut a system call short. */
@@ -89,7 +93,7 @@ struct ma_arch_ops {
 	 * Sets registers up to make one system call at gadget syscall_return with the stack pointer
 	 * on a frame built by frame_build (whose first word it returns to).
 	 */
-	void (*setup_syscall)(struct ma_regs *regs, const struct ma_gadgets *gadgets,
+	void (*setup_syscall)(struct ma_regs *regs, const struct ma_machine *machine,
 			      uint64_t frame, int64_t number, const uint64_t args[6]);
 	/* Sets registers up to run the stub: function(argument) on another stack. */
 	void (*setup_call)(struct ma_regs *regs, uint64_t stub, uint64_t control, uint64_t function,
@@ -102,15 +106,17 @@ struct ma_arch_ops {
 	 * system call that the kernel would have restarted is made again from its beginning: the
 	 * kernel's own way of going on is lost in rt_sigreturn.
 	 */
-	size_t (*frame_bytes)(const struct ma_context *context);
-	void (*frame_build)(const struct ma_context *context, const struct ma_gadgets *gadgets,
+	size_t (*frame_bytes)(const struct ma_context *context, const struct ma_machine *machine);
+	void (*frame_build)(const struct ma_context *context, const struct ma_machine *machine,
 			    uint64_t address, void *bytes);
 	/* What the stack pointer must be at the rt_sigreturn instruction itself. */
 	uint64_t (*frame_sigreturn_sp)(uint64_t address);
 
-	/* Looks for gadgets not yet found (0) in a piece of code at `address`. */
+	/* Fills what the CPU says about itself. */
+	void (*measure)(struct ma_machine *machine);
+	/* Looks for instructions not yet found (0) in a piece of code at `address`. */
 	void (*find_gadgets)(const uint8_t *code, size_t bytes, uint64_t address,
-			     struct ma_gadgets *gadgets);
+			     struct ma_machine *machine);
 
 	/*
 	 * The stub: call, store the result in struct ma_stub_control, set done,

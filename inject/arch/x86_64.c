@@ -173,12 +173,12 @@ static void step_back(struct ma_regs *regs)
 	regs->raw.orig_rax = UINT64_MAX; /* the kernel is not to restart it a second time */
 }
 
-static void setup_syscall(struct ma_regs *regs, const struct ma_gadgets *gadgets, uint64_t frame,
+static void setup_syscall(struct ma_regs *regs, const struct ma_machine *machine, uint64_t frame,
 			  int64_t number, const uint64_t args[6])
 {
 	struct user_regs_struct *r = &regs->raw;
 
-	r->rip = gadgets->syscall_return;
+	r->rip = machine->syscall_return;
 	r->rsp = frame;
 	r->rax = (uint64_t)number;
 	r->orig_rax = UINT64_MAX;
@@ -206,10 +206,21 @@ static void setup_call(struct ma_regs *regs, uint64_t stub, uint64_t control, ui
 	r->eflags = 0x202; /* direction flag clear, as every function may expect */
 }
 
+static void measure(struct ma_machine *machine)
+{
+	for (unsigned int i = 2; i < FEATURES; i++) {
+		unsigned int size = 0, offset = 0, ecx = 0, edx = 0;
+
+		if (__get_cpuid_count(0xd, i, &size, &offset, &ecx, &edx) && size && offset)
+			machine->feature_end[i] = offset + size;
+	}
+}
+
 /* The features that a frame carries, and the bytes of extended state that they take. A thread that
  * has not asked for tile data has a smaller state than ptrace shows, and the kernel would restore
  * only the legacy part of a frame that claims more. */
-static uint64_t frame_features(const struct ma_context *context, size_t *bytes)
+static uint64_t frame_features(const struct ma_context *context, const struct ma_machine *machine,
+			       size_t *bytes)
 {
 	uint64_t enabled;
 	uint64_t in_use;
@@ -220,30 +231,23 @@ static uint64_t frame_features(const struct ma_context *context, size_t *bytes)
 	features = enabled & ~(UINT64_C(1) << FEATURE_TILE_DATA);
 	features |= enabled & in_use;
 	*bytes = XSTATE_FIRST_EXTENDED;
-	for (unsigned int i = 2; i < FEATURES; i++) {
-		unsigned int size = 0, offset = 0, ecx = 0, edx = 0;
-
-		if (!(features >> i & 1))
-			continue;
-		if (!__get_cpuid_count(0xd, i, &size, &offset, &ecx, &edx))
-			continue;
-		if (size && (size_t)offset + size > *bytes)
-			*bytes = (size_t)offset + size;
-	}
+	for (unsigned int i = 2; i < FEATURES; i++)
+		if ((features >> i & 1) && machine->feature_end[i] > *bytes)
+			*bytes = machine->feature_end[i];
 	if (*bytes > context->xstate_bytes)
 		*bytes = context->xstate_bytes;
 	return features;
 }
 
-static size_t frame_bytes(const struct ma_context *context)
+static size_t frame_bytes(const struct ma_context *context, const struct ma_machine *machine)
 {
 	size_t bytes;
 
-	frame_features(context, &bytes);
+	frame_features(context, machine, &bytes);
 	return (FRAME_XSTATE + bytes + sizeof(uint32_t) + 63) & ~(size_t)63;
 }
 
-static void frame_build(const struct ma_context *context, const struct ma_gadgets *gadgets,
+static void frame_build(const struct ma_context *context, const struct ma_machine *machine,
 			uint64_t address, void *bytes)
 {
 	struct ma_regs regs = context->regs;
@@ -258,7 +262,7 @@ static void frame_build(const struct ma_context *context, const struct ma_gadget
 	if (interrupted(&regs) == MA_INTERRUPTED_RESTART)
 		step_back(&regs);
 	frame = (struct frame){
-		.return_address = gadgets->sigreturn,
+		.return_address = machine->sigreturn,
 		.flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
 		.r8 = r->r8,
 		.r9 = r->r9,
@@ -283,10 +287,10 @@ static void frame_build(const struct ma_context *context, const struct ma_gadget
 		.fpstate = address + FRAME_XSTATE,
 		.signal_mask = context->signal_mask,
 	};
-	memset(bytes, 0, frame_bytes(context));
+	memset(bytes, 0, frame_bytes(context, machine));
 	memcpy(bytes, &frame, sizeof(frame));
 
-	software.features = frame_features(context, &size);
+	software.features = frame_features(context, machine, &size);
 	software.xstate_size = (uint32_t)size;
 	software.extended_size = (uint32_t)(size + sizeof(magic2));
 	memcpy(xstate, context->xstate, size);
@@ -306,7 +310,7 @@ static uint64_t frame_sigreturn_sp(uint64_t address)
 }
 
 static void find_gadgets(const uint8_t *code, size_t bytes, uint64_t address,
-			 struct ma_gadgets *gadgets)
+			 struct ma_machine *machine)
 {
 	static const uint8_t syscall_return[] = {0x0f, 0x05, 0xc3};
 	static const uint8_t sigreturn[] = {0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0,
@@ -314,11 +318,11 @@ static void find_gadgets(const uint8_t *code, size_t bytes, uint64_t address,
 	const uint8_t *found;
 
 	found = memmem(code, bytes, syscall_return, sizeof(syscall_return));
-	if (found && !gadgets->syscall_return)
-		gadgets->syscall_return = address + (uint64_t)(found - code);
+	if (found && !machine->syscall_return)
+		machine->syscall_return = address + (uint64_t)(found - code);
 	found = memmem(code, bytes, sigreturn, sizeof(sigreturn));
-	if (found && !gadgets->sigreturn)
-		gadgets->sigreturn = address + (uint64_t)(found - code);
+	if (found && !machine->sigreturn)
+		machine->sigreturn = address + (uint64_t)(found - code);
 }
 
 static const uint8_t stub_code[] = {
@@ -396,6 +400,7 @@ const struct ma_arch_ops ma_arch = {
 	.frame_bytes = frame_bytes,
 	.frame_build = frame_build,
 	.frame_sigreturn_sp = frame_sigreturn_sp,
+	.measure = measure,
 	.find_gadgets = find_gadgets,
 	.stub_write = stub_write,
 	.stub_done = stub_done,
