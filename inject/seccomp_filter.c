@@ -23,7 +23,7 @@
 enum {
 	MAX_FILTERS = 256,
 	MADV_WIPE_ON_FORK = 18,
-	MADV_DO_NOT_FORK = 10,
+	MADV_DO_NOT_DUMP = 16,
 	MADV_DO_NOT_NEED = 4,
 };
 
@@ -47,7 +47,8 @@ enum {
 	THIRD_FOURTH = 1 << 2 | 1 << 3,
 	READ_EXECUTE = PROT_READ | PROT_EXEC,
 	READ_WRITE = PROT_READ | PROT_WRITE,
-	ANONYMOUS = MAP_PRIVATE | MAP_ANONYMOUS,
+	FIXED = MAP_PRIVATE | MAP_FIXED,
+	SHARED = MAP_SHARED | MAP_NORESERVE,
 	RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 	OPEN_FLAGS = O_RDONLY | O_CLOEXEC,
 };
@@ -62,27 +63,29 @@ static const struct {
 	uint8_t known;
 	uint64_t args[4];
 } calls[] = {
-	/* ours, by remote call */
+	/* ours: remote calls, the boot code's, the hook's */
 	{CALL(memfd_create), MUST_WORK, ALWAYS, NONE, {0}},
-	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_EXECUTE, MAP_PRIVATE}},
-	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_WRITE, MAP_SHARED}},
+	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_EXECUTE, FIXED}},
+	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_WRITE, SHARED}},
 	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_WRITE, MAP_PRIVATE}},
-	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_WRITE, ANONYMOUS}},
+	{CALL(mmap), MUST_WORK, ALWAYS, THIRD_FOURTH, {0, 0, READ_WRITE, RESERVED}},
 	{CALL(munmap), MUST_WORK, ALWAYS, NONE, {0}},
 	{CALL(mprotect), MUST_WORK, ALWAYS, THIRD, {0, 0, READ_WRITE}},
 	{CALL(mprotect), MUST_WORK, ALWAYS, THIRD, {0, 0, PROT_READ}},
 	{CALL(madvise), MUST_WORK, ALWAYS, THIRD, {0, 0, MADV_WIPE_ON_FORK}},
-	{CALL(madvise), MUST_WORK, ALWAYS, THIRD, {0, 0, MADV_DO_NOT_FORK}},
+	{CALL(madvise), MAY_FAIL, ALWAYS, THIRD, {0, 0, MADV_DO_NOT_DUMP}},
 	{CALL(close), MUST_WORK, ALWAYS, NONE, {0}},
 	{CALL(tgkill), MUST_WORK, ALWAYS, THIRD, {0, 0, SIGURG}},
 	{CALL(rt_sigreturn), MUST_WORK, ALWAYS, NONE, {0}},
 	{CALL(gettid), MUST_WORK, ALWAYS, NONE, {0}},
-	{CALL(getpid), MAY_FAIL, ALWAYS, NONE, {0}},
+	{CALL(fstat), MUST_WORK, ALWAYS, NONE, {0}},
+	{CALL(rt_sigprocmask), MUST_WORK, ALWAYS, NONE, {0}},
 	/* the dynamic loader's, on the hook */
 	{CALL(openat), MUST_WORK, ALWAYS, THIRD, {0, 0, OPEN_FLAGS}},
 	{CALL(read), MUST_WORK, ALWAYS, NONE, {0}},
+	{CALL(mmap), MUST_WORK, ALWAYS, THIRD, {0, 0, READ_EXECUTE, 0}},
+	{CALL(mmap), MUST_WORK, ALWAYS, THIRD, {0, 0, PROT_READ, 0}},
 	{CALL(pread64), MAY_FAIL, ALWAYS, NONE, {0}},
-	{CALL(fstat), MAY_FAIL, ALWAYS, NONE, {0}},
 	{CALL(newfstatat), MAY_FAIL, ALWAYS, NONE, {0}},
 	{CALL(lseek), MAY_FAIL, ALWAYS, NONE, {0}},
 	{CALL(getcwd), MAY_FAIL, ALWAYS, NONE, {0}},
@@ -93,7 +96,6 @@ static const struct {
 	{CALL(clone), MUST_WORK, BOOT_THREAD, FIRST, {THREAD_FLAGS}},
 	{CALL(set_robust_list), MAY_FAIL, BOOT_THREAD, NONE, {0}},
 	{CALL(rseq), MUST_WORK, BOOT_THREAD, NONE, {0}},
-	{CALL(rt_sigprocmask), MUST_WORK, BOOT_THREAD, NONE, {0}},
 	{CALL(sched_getaffinity), MAY_FAIL, BOOT_THREAD, NONE, {0}},
 	{CALL(madvise), MAY_FAIL, BOOT_THREAD, THIRD, {0, 0, MADV_DO_NOT_NEED}},
 	{CALL(mmap), MAY_FAIL, BOOT_THREAD, THIRD_FOURTH, {0, 0, PROT_NONE, RESERVED}},
