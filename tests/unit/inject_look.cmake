@@ -2,8 +2,8 @@
 # The half of inject/ that looks at a process without stopping it. It is built as a library of its
 # own here, without the payload that an attach needs.
 set(MA_LOOK_SOURCES)
-foreach(name remote_memory maps procfs elf_memory link_map interpreter resolve thunk_page permission
-        permission_text bpf seccomp_filter headroom inspect doctor hook/cpython/layouts)
+foreach(name remote_memory memory_cache maps procfs elf_memory link_map interpreter resolve
+        thunk_page permission permission_text bpf seccomp_filter headroom inspect doctor hook/cpython/layouts)
   list(APPEND MA_LOOK_SOURCES ${PROJECT_SOURCE_DIR}/inject/${name}.c)
 endforeach()
 add_library(ma_look STATIC ${MA_LOOK_SOURCES} fake_memory.c child_process.c)
@@ -16,6 +16,8 @@ target_compile_options(look_canonical_plt PRIVATE -fno-pie)
 target_link_options(look_canonical_plt PRIVATE -no-pie)
 add_executable(look_static look_target.c)
 target_link_options(look_static PRIVATE -static)
+add_executable(look_embedding look_embedding.c)
+target_link_libraries(look_embedding PRIVATE ${CMAKE_DL_LIBS})
 add_executable(look_fake_python look_fake_python.c
   ${PROJECT_SOURCE_DIR}/inject/hook/cpython/layouts.c)
 target_include_directories(look_fake_python PRIVATE ${PROJECT_SOURCE_DIR})
@@ -28,11 +30,12 @@ foreach(name maps procfs elf_memory link_map bpf seccomp_filter headroom interpr
   target_compile_definitions(test_look_${name} PRIVATE
     MA_CANONICAL_PLT_PROGRAM="$<TARGET_FILE:look_canonical_plt>"
     MA_STATIC_PROGRAM="$<TARGET_FILE:look_static>"
+    MA_EMBEDDING_PROGRAM="$<TARGET_FILE:look_embedding>"
     MA_FAKE_PYTHON="$<TARGET_FILE:look_fake_python>"
     MA_PROGRAM_32_BIT="${CMAKE_CURRENT_BINARY_DIR}/look_32_bit"
     MA_INTERPOSER="$<TARGET_FILE:look_interposer>")
   add_dependencies(test_look_${name} look_canonical_plt look_static look_fake_python
-    look_interposer)
+    look_embedding look_interposer)
 endforeach()
 
 # A 32-bit program without a C library, where the compiler can make one.

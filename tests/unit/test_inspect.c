@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <glob.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -120,6 +122,100 @@ static void what_is_no_python_is_named(void **state)
 		print_message("32-bit programs cannot be built here: not tried\n");
 	else
 		expect_not_python(MA_PROGRAM_32_BIT, "32-bit program", "32-bit");
+}
+
+/* Copies a program under another name into a directory of its own; returns its path. */
+static void copy_program(const char *program, const char *name, char directory[64], char path[128])
+{
+	char buffer[4096];
+	size_t bytes;
+	strcpy(directory, "/tmp/memattach-test-XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, 128, "%s/%s", directory, name);
+	FILE *in = fopen(program, "rb"), *out = fopen(path, "wb");
+	assert_true(in && out);
+	while ((bytes = fread(buffer, 1, sizeof buffer, in)) > 0)
+		assert_int_equal(fwrite(buffer, 1, bytes, out), bytes);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+}
+
+static void other_pythons_are_named(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *file;
+		const char *release;
+	} cases[] = {{"pypy3.9", "PyPy"}, {"graalpy", "GraalPy"}, {"micropython", "MicroPython"}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char directory[64], path[128], answer[64];
+		copy_program(MA_CANONICAL_PLT_PROGRAM, cases[i].file, directory, path);
+		snprintf(answer, sizeof answer, "it is %s", cases[i].release);
+		expect_not_python(path, cases[i].release, answer);
+		unlink(path);
+		rmdir(directory);
+	}
+}
+
+/* After an upgrade the files that a process runs are gone: everything is read from its memory. */
+static void deleted_files_are_not_missed(void **state)
+{
+	(void)state;
+	char directory[64], path[128], line[300];
+	struct child child;
+	struct ma_process process;
+	struct ma_error error = {0};
+	copy_program(MA_FAKE_PYTHON, "python-gone", directory, path);
+	const char *const argv[] = {path, "", "030b07f0", "none", NULL};
+	assert_int_equal(child_start(&child, NULL, argv), 0);
+	child_line(&child, line, sizeof line);
+	unlink(path);
+	rmdir(directory);
+	assert_int_equal(ma_process_inspect(child.pid, &process, &error), 0);
+	assert_string_equal(process.python_release, "3.11.7");
+	assert_string_equal(process.python_path, path);
+	assert_non_null(strstr(process.exe, "(deleted)"));
+	child_end(&child);
+}
+
+static void an_embedded_interpreter_is_found(void **state)
+{
+	(void)state;
+	int seen = 0;
+	for (int i = 0; i < python_count; i++) {
+		char pattern[300], line[128];
+		char *bin = strstr(pythons[i].program, "/bin/python");
+		glob_t found;
+		if (pythons[i].root[0] || !bin)
+			continue;
+		snprintf(pattern, sizeof pattern, "%.*s/lib/libpython3.*.so.1.0",
+			 (int)(bin - pythons[i].program), pythons[i].program);
+		if (glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1) {
+			const char *const argv[] = {MA_EMBEDDING_PROGRAM, found.gl_pathv[0], NULL};
+			struct child child;
+			struct ma_process process;
+			struct ma_error error = {0};
+			assert_int_equal(child_start(&child, NULL, argv), 0);
+			child_line(&child, line, sizeof line);
+			line[strcspn(line, " ")] = '\0';
+			int code = ma_process_inspect(child.pid, &process, &error);
+			if (minor_of(line) >= 0x0308) {
+				assert_int_equal(code, 0);
+				assert_string_equal(process.python_release, line);
+			} else {
+				assert_int_equal(code, MA_ERR_NOT_PYTHON);
+			}
+			assert_string_equal(process.python_path, found.gl_pathv[0]);
+			child_end(&child);
+			seen++;
+		}
+		globfree(&found);
+	}
+	if (!seen) {
+		print_message("skipped: no libpython on this machine\n");
+		skip();
+	}
 }
 
 static void a_process_that_is_not_there(void **state)
@@ -304,6 +400,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_python_is_recognised),
 		cmocka_unit_test(what_is_no_python_is_named),
+		cmocka_unit_test(other_pythons_are_named),
+		cmocka_unit_test(deleted_files_are_not_missed),
+		cmocka_unit_test(an_embedded_interpreter_is_found),
 		cmocka_unit_test(a_process_that_is_not_there),
 		cmocka_unit_test(a_process_that_ends),
 		cmocka_unit_test(a_thread_is_no_process),
