@@ -30,12 +30,12 @@ void ma_channel_make_header(uint8_t header[MA_CHANNEL_HEADER_BYTES], const void 
 			    uint32_t length);
 
 /*
- * Where the socket is: $MEMATTACH_RUNTIME_DIR, else $XDG_RUNTIME_DIR/memattach, else /run/memattach
- * (root), else <tmp>/memattach-<uid>; "daemon.sock" inside. With a directory that cannot be made
- * because the file system is read-only: the abstract name "@memattach-<uid>", and *abstract is 1.
- * Makes the directory 0700 and checks owner and mode: a directory that somebody else owns, or that
- * others may enter, is refused (MA_ERR_UNSAFE) with the remedy.
- * path is of sun_path's size.
+ * Where the socket is: $MEMATTACH_RUNTIME_DIR, else $XDG_RUNTIME_DIR/memattach (if that directory
+ * is our own), else /run/memattach (root), else <tmp>/memattach-<uid>; "daemon.sock" inside. With a
+ * directory that cannot be made because the file system is read-only: the abstract name
+ * "@memattach-<uid>", and *abstract is 1. Makes the directory 0700 and checks owner and mode: a
+ * directory that somebody else owns, or that others may enter, is refused (MA_ERR_UNSAFE) with the
+ * remedy. path is of sun_path's size.
  */
 int ma_channel_path(char path[108], int *abstract, struct ma_error *error);
 
@@ -49,7 +49,8 @@ int ma_channel_connect(struct ma_error *error);
  * *pid (may be NULL) is the peer's. */
 int ma_channel_check_peer(int fd, pid_t *pid, struct ma_error *error);
 
-/* Sends one frame, whole; fds are borrowed. Blocks up to timeout_ms for the peer to read. */
+/* Sends one frame, whole; fds are borrowed. Blocks up to timeout_ms in all for the peer to read;
+ * negative: for ever. After a failure the connection is out of step: close it. */
 int ma_channel_send(int fd, const void *payload, size_t bytes, const int *fds, int fd_count,
 		    int timeout_ms, struct ma_error *error);
 
