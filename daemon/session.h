@@ -84,6 +84,8 @@ struct ma_session_request {
 	double budget_ratio;
 };
 
+struct ma_viewer; /* daemon/viewer.h */
+
 struct ma_session {
 	pid_t pid;
 	int pidfd; /* -1 once it ended */
@@ -134,6 +136,7 @@ struct ma_session {
 	uint64_t gaps;
 	uint64_t unbalanced;
 	uint64_t exact_epoch;
+	struct ma_viewer *viewer; /* what viewers need, while there are any; NULL */
 };
 
 /*

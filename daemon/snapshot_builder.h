@@ -46,6 +46,12 @@ enum ma_pseudo_frame {
 	MA_PSEUDO_BROKEN,
 };
 
+/* How it is called: a literal. */
+const char *ma_pseudo_frame_name(enum ma_pseudo_frame pseudo);
+
+/* What stands for a stack that is not there. flags: enum ma_stack_flag of it. */
+enum ma_pseudo_frame ma_pseudo_frame_instead(uint32_t flags);
+
 void ma_stack_builder_init(struct ma_stack_builder *builder, struct ma_pool *pool,
 			   struct ma_strings *strings, struct ma_names *names,
 			   const struct ma_tables *tables);

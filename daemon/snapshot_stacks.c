@@ -21,6 +21,11 @@ static const char *const pseudo_names[] = {
 	[MA_PSEUDO_BROKEN] = "(outer frames not readable)",
 };
 
+const char *ma_pseudo_frame_name(enum ma_pseudo_frame pseudo)
+{
+	return pseudo_names[pseudo];
+}
+
 /* A pseudo frame's key: code id 0, which no code object has. */
 #define PSEUDO_KEY(pseudo) MA_FRAME(0, pseudo)
 
@@ -188,8 +193,7 @@ struct ma_built_stack ma_stack_builder_pseudo(struct ma_stack_builder *builder,
 	return stack;
 }
 
-/* What stands for a stack that is not there. */
-static enum ma_pseudo_frame instead(uint32_t flags)
+enum ma_pseudo_frame ma_pseudo_frame_instead(uint32_t flags)
 {
 	if (flags & MA_STACK_NO_PYTHON)
 		return MA_PSEUDO_NATIVE_THREAD;
@@ -242,7 +246,7 @@ struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
 	struct ma_stack stack;
 	*flags = site->flags;
 	if (site->stack == 0)
-		return ma_stack_builder_pseudo(builder, instead(site->flags));
+		return ma_stack_builder_pseudo(builder, ma_pseudo_frame_instead(site->flags));
 	uint32_t known = ma_idmap_find(&builder->stack_of_id, site->stack);
 	bool copied = ma_stack_copy(builder->tables, site->stack, &stack, builder->frames) == 0;
 	if (copied)
@@ -252,7 +256,7 @@ struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
 	if (!copied)
 		return ma_stack_builder_pseudo(builder, MA_PSEUDO_STACK_UNKNOWN);
 	if (stack.frame_count == 0)
-		return ma_stack_builder_pseudo(builder, instead(stack.flags));
+		return ma_stack_builder_pseudo(builder, ma_pseudo_frame_instead(stack.flags));
 	struct ma_built_stack built = build(builder, &stack);
 	keep_stack(builder, site->stack, built);
 	return built;
