@@ -85,37 +85,49 @@ static int by_memory(const void *a, const void *b)
 	return (x->rss_bytes < y->rss_bytes) - (x->rss_bytes > y->rss_bytes);
 }
 
-static const char *shown_command(const struct row *row)
+/* Whether and since when: "yes", "no", "since 14:03:02". */
+static void attach_words(const struct row *row, char words[40])
 {
-	return row->process.command[0] ? row->process.command : row->process.exe;
+	if (row->attached_since_ns)
+		snprintf(words, 40, "since %s",
+			 ma_format_clock(row->attached_since_ns, ma_format_now_ns()).text);
+	else if (row->process.attached)
+		snprintf(words, 40, "not served");
+	else
+		snprintf(words, 40, "%s", row->obstacle[0] ? "no" : "yes");
 }
 
-static void write_row(struct ma_text *text, const struct row *row,
+/* The command as people call it: without the directory of the program. */
+static const char *shown_command(const struct row *row)
+{
+	const char *command = row->process.command[0] ? row->process.command : row->process.exe;
+	if (command[0] != '/')
+		return command;
+	const char *end = command + strcspn(command, " "), *start = end;
+	while (start > command && start[-1] != '/')
+		start--;
+	return start < end ? start : command;
+}
+
+static void write_row(struct ma_text *text, const struct row *row, unsigned attach_columns,
 		      const struct ma_terminal *terminal)
 {
 	struct ma_text line = {0}, escaped = {0};
-	char attached[40] = "no";
-	bool can = row->process.attached || !row->obstacle[0];
-	if (row->process.attached)
-		snprintf(attached, sizeof attached, "%s",
-			 row->attached_since_ns
-				 ? ma_format_clock(row->attached_since_ns, ma_format_now_ns()).text
-				 : "not served");
-	else
-		snprintf(attached, sizeof attached, "-");
+	char words[40];
+	attach_words(row, words);
 	ma_text_addf(&line, "%7d  %9s  %9s  %-8.8s  ", (int)row->process.pid,
 		     ma_format_size((double)row->rss_bytes).text,
 		     row->limit_bytes ? ma_format_size((double)row->limit_bytes).text : "-",
 		     row->process.python_release[0] ? row->process.python_release : "?");
 	ma_text_add(text, ma_text_string(&line));
-	enum ma_style style = can ? MA_STYLE_GOOD : MA_STYLE_BAD;
+	enum ma_style style = row->obstacle[0] ? MA_STYLE_BAD : MA_STYLE_GOOD;
 	ma_style_begin(text, terminal->color, style);
-	ma_text_addf(text, "%-6s", can ? "yes" : "no");
+	ma_text_addf(text, "%-*s", (int)attach_columns, words);
 	ma_style_end(text, terminal->color, style);
-	ma_text_addf(text, "  %-19s  ", attached);
-	unsigned taken = ma_display_columns(ma_text_string(&line)) + 6 + 2 + 19 + 2;
+	ma_text_add(text, "  ");
+	unsigned taken = ma_display_columns(ma_text_string(&line)) + attach_columns + 2;
 	ma_display_escape(&escaped, shown_command(row));
-	if (!can) {
+	if (row->obstacle[0]) {
 		ma_text_add(&escaped, "   (");
 		ma_display_escape(&escaped, row->obstacle);
 		ma_text_add(&escaped, ")");
@@ -134,13 +146,20 @@ static void write_table(struct ma_text *text, const struct row *rows, size_t cou
 		ma_text_add(text, "no Python process can be seen here\n");
 		return;
 	}
+	unsigned attach_columns = sizeof "ATTACH" - 1;
+	for (size_t i = 0; i < count; i++) {
+		char words[40];
+		attach_words(&rows[i], words);
+		if (strlen(words) > attach_columns)
+			attach_columns = (unsigned)strlen(words);
+	}
 	ma_style_begin(text, terminal->color, MA_STYLE_HEAD);
-	ma_text_addf(text, "%7s  %9s  %9s  %-8s  %-6s  %-19s  %s", "PID", "RSS", "LIMIT", "PYTHON",
-		     "ATTACH", "ATTACHED SINCE", "COMMAND");
+	ma_text_addf(text, "%7s  %9s  %9s  %-8s  %-*s  %s", "PID", "RSS", "LIMIT", "PYTHON",
+		     (int)attach_columns, "ATTACH", "COMMAND");
 	ma_style_end(text, terminal->color, MA_STYLE_HEAD);
 	ma_text_add(text, "\n");
 	for (size_t i = 0; i < count; i++)
-		write_row(text, &rows[i], terminal);
+		write_row(text, &rows[i], attach_columns, terminal);
 }
 
 static void json_row(struct ma_json *json, const struct row *row)

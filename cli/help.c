@@ -7,7 +7,7 @@
 
 #include "cli/options.h"
 
-enum { HELP_COLUMN = 30, HELP_WIDTH = 96 };
+enum { HELP_COLUMN = 30, USAGE_COLUMN = 37, HELP_WIDTH = 96 };
 
 /* Adds words, broken at HELP_WIDTH, with continuation lines at HELP_COLUMN. */
 static void add_wrapped(struct ma_text *text, const char *words)
@@ -80,7 +80,7 @@ void ma_help_write(struct ma_text *text, const struct ma_command *command)
 	for (int i = 0; i < MA_COMMANDS; i++) {
 		struct ma_text left = {0};
 		add_usage(&left, &ma_commands[i]);
-		ma_text_addf(text, "%-*s  %s\n", HELP_COLUMN, ma_text_string(&left),
+		ma_text_addf(text, "%-*s  %s\n", USAGE_COLUMN, ma_text_string(&left),
 			     ma_commands[i].summary);
 		ma_text_fini(&left);
 	}
