@@ -6,6 +6,7 @@
 #include "inject/permission.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define DOCKER_CAPABILITY                                                                          \
 	"Docker: start the container with  --cap-add SYS_PTRACE  (compose: cap_add: [SYS_PTRACE])"
@@ -16,7 +17,7 @@
 	"systemd: AmbientCapabilities=CAP_SYS_PTRACE in the unit that runs memattach"
 #define BY_SUDO "sudo memattach PID"
 
-/* How a remedy is chosen. %d is the pid where there is one. */
+/* How a remedy is chosen. PID and UID stand for the process's. */
 static const struct {
 	const char *host;
 	const char *container;
@@ -165,18 +166,19 @@ static void describe_cause(pid_t pid, enum ma_denial denial,
 	}
 }
 
-/* Copies a remedy, with the pid in place of the word PID. */
-static void write_remedy(const char *text, pid_t pid, char *remedy)
+/* Copies a remedy, with the process's ids in place of the words PID and UID. */
+static void write_remedy(const char *text, pid_t pid, uid_t uid, char *remedy)
 {
 	size_t used = 0;
 	while (*text && used + 16 < MA_DENIAL_REMEDY_BYTES) {
-		if (text[0] == 'P' && text[1] == 'I' && text[2] == 'D') {
-			used += (size_t)snprintf(remedy + used, MA_DENIAL_REMEDY_BYTES - used, "%d",
-						 (int)pid);
-			text += 3;
-		} else {
+		bool is_pid = strncmp(text, "PID", 3) == 0, is_uid = strncmp(text, "UID", 3) == 0;
+		if (!is_pid && !is_uid) {
 			remedy[used++] = *text++;
+			continue;
 		}
+		used += (size_t)snprintf(remedy + used, MA_DENIAL_REMEDY_BYTES - used, "%u",
+					 is_pid ? (unsigned)pid : uid);
+		text += 3;
 	}
 	remedy[used] = '\0';
 }
@@ -192,5 +194,5 @@ void ma_permission_describe(pid_t pid, enum ma_denial denial,
 		text = remedies[denial].container;
 	if (facts->surroundings == MA_IN_KUBERNETES && remedies[denial].kubernetes)
 		text = remedies[denial].kubernetes;
-	write_remedy(text ? text : "", pid, remedy);
+	write_remedy(text ? text : "", pid, facts->uid[1], remedy);
 }

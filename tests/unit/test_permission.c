@@ -146,6 +146,7 @@ static void remedies_fit_the_place(void **state)
 	f.surroundings = MA_IN_CONTAINER;
 	ma_permission_describe(4242, MA_DENIAL_USER, &f, answer, remedy);
 	assert_non_null(strstr(remedy, "--cap-add SYS_PTRACE"));
+	assert_non_null(strstr(remedy, "docker exec -u 1000"));
 	f.surroundings = MA_IN_KUBERNETES;
 	ma_permission_describe(4242, MA_DENIAL_USER, &f, answer, remedy);
 	assert_non_null(strstr(remedy, "securityContext"));
