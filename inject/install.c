@@ -24,9 +24,6 @@ enum {
 	TCB_TID_OFFSET = 720, /* struct pthread.tid of glibc 2.31 to 2.41 on x86-64 */
 };
 
-static const char hook_name[] = "memattach-hook";
-static const char area_name[] = "memattach-area";
-
 static uint64_t whole_pages(uint64_t bytes)
 {
 	return (bytes + PAGE - 1) & ~(uint64_t)(PAGE - 1);
@@ -134,16 +131,18 @@ static int install_resident(struct ma_install *install, struct ma_session *sessi
 	size_t boot_bytes = (size_t)(ma_payload_boot_end - ma_payload_boot);
 	uint64_t offset = whole_pages(hook_bytes);
 	uint8_t code[MA_RESIDENT_CODE_BYTES] = {0};
+	const struct ma_resident_mark mark = {MA_RESIDENT_MAGIC, MA_HOOK_ABI, MA_RESIDENT_BYTES};
 	uint64_t address;
 	int problem;
 	int failed;
 
 	ma_arch.stub_write(code);
-	if (boot_bytes > sizeof(code) - MA_STUB_BYTES)
-		boot_bytes = sizeof(code) - MA_STUB_BYTES;
+	if (boot_bytes > MA_RESIDENT_MARK - MA_STUB_BYTES)
+		boot_bytes = MA_RESIDENT_MARK - MA_STUB_BYTES;
 	memcpy(code + MA_STUB_BYTES, ma_payload_boot, boot_bytes);
+	memcpy(code + MA_RESIDENT_MARK, &mark, sizeof(mark));
 
-	failed = ma_remote_memfd_create(&session->remote, hook_name, offset + sizeof(code),
+	failed = ma_remote_memfd_create(&session->remote, MA_HOOK_MEMFD, offset + sizeof(code),
 					&install->hook, error);
 	if (install->hook.remote.number >= 0)
 		ma_session_push_close(session, &install->hook.remote);
@@ -212,7 +211,7 @@ static int install_area(struct ma_install *install, struct ma_session *session,
 	uint64_t ignored[6] = {0, install->area_bytes, DONT_DUMP};
 	int64_t result;
 	void *ours;
-	int failed = ma_remote_memfd_create(&session->remote, area_name, install->area_bytes,
+	int failed = ma_remote_memfd_create(&session->remote, MA_AREA_MEMFD, install->area_bytes,
 					    &install->area_file, error);
 
 	if (install->area_file.remote.number >= 0)

@@ -13,6 +13,10 @@
 #include "inject/remote_call.h"
 #include "proto/error.h"
 
+/* Names of ours, beside MA_THUNK_MEMFD: how mappings are recognised later. */
+#define MA_HOOK_MEMFD "memattach-hook"
+#define MA_AREA_MEMFD "memattach-area"
+
 struct ma_remote_memfd {
 	int fd;                   /* ours, read-write, CLOEXEC; owned, -1 = none */
 	struct ma_boot_fd remote; /* its number in the target, where it is CLOEXEC too */

@@ -12,15 +12,15 @@
 #include "inject/children.h"
 #include "inject/clock.h"
 #include "inject/proof.h"
+#include "inject/remote_memfd.h"
+#include "inject/strays.h"
 
 enum {
 	REMOVE_MS = 3000,
-	PLAIN_PROOFS = 4,      /* tries that take every word for a way back into the hook */
+	PLAIN_PROOFS = 2,      /* tries that take every word for a way back into the hook */
+	RESIDENTS = 8,         /* loaders that killed tracers may have left behind */
 	IN_PROGRESS_MS = 2000, /* for a loader that somebody else has started */
 };
-
-static const char area_memfd[] = "memattach-area";
-static const char hook_memfd[] = "memattach-hook";
 
 /* What is to be removed. */
 struct removal {
@@ -31,37 +31,13 @@ struct removal {
 	uint64_t deadline_ns;
 };
 
-/* The resident mapping's address of configuration, when no thunk page knows it: an attach that was
- * killed before it came to that. Its code is mapped from the hook's file, and what lies behind says
- * what it is. */
-static uint64_t find_stray(const struct ma_session *session)
-{
-	const struct ma_maps *maps = &session->view.maps;
-	struct ma_resident *resident = malloc(sizeof(*resident));
-	const struct ma_map *map = ma_maps_find_memfd(maps, hook_memfd, PROT_EXEC, 0);
-	uint64_t found = 0;
-
-	while (resident && map && !found) {
-		uint64_t config =
-			map->start + MA_RESIDENT_DATA + offsetof(struct ma_resident, config);
-
-		if (map->end - map->start == MA_RESIDENT_CODE_BYTES &&
-		    !ma_boot_read(&session->view.memory, config, resident, NULL))
-			found = config;
-		map = ma_maps_find_memfd(maps, hook_memfd, PROT_EXEC,
-					 (size_t)(map - maps->map) + 1);
-	}
-	free(resident);
-	return found;
-}
-
 static uint64_t find_config(const struct ma_session *session)
 {
 	const struct ma_thunk_page *thunks = &session->view.thunks;
 
 	if (thunks->found && thunks->content.state != MA_THUNKS_IDLE && thunks->content.config)
 		return thunks->content.config;
-	return find_stray(session);
+	return ma_strays_resident(session);
 }
 
 bool ma_removal_needed(const struct ma_session *session)
@@ -69,7 +45,7 @@ bool ma_removal_needed(const struct ma_session *session)
 	const struct ma_thunk_page *thunks = &session->view.thunks;
 
 	return (thunks->found && thunks->content.state != MA_THUNKS_IDLE) ||
-	       find_stray(session) != 0;
+	       ma_strays_resident(session) || ma_strays_exist(session);
 }
 
 static int refuse_version(const struct ma_session *session, struct ma_error *error)
@@ -86,22 +62,31 @@ static int refuse_version(const struct ma_session *session, struct ma_error *err
 	return MA_ERR_UNSAFE;
 }
 
-/* A loader that somebody else started may be at work still (its tracer was killed): wait for it.
- * Returns whether there was one. */
-static bool await_loader(struct removal *removal)
+/* A loader that somebody else started may be at work still (its tracer was killed). Waits until it
+ * is through, or until nobody is there who could run it. */
+static int await_loader(struct removal *removal, struct ma_error *error)
 {
+	struct ma_session *session = removal->session;
 	struct ma_resident *resident = removal->resident;
+	const struct ma_range range = {removal->base, removal->base + MA_RESIDENT_BYTES};
 	uint64_t deadline = ma_clock_ns() + IN_PROGRESS_MS * MA_NS_PER_MS;
-	uint64_t config = removal->base + MA_RESIDENT_DATA + offsetof(struct ma_resident, config);
+	uint64_t config = range.start + MA_RESIDENT_DATA + offsetof(struct ma_resident, config);
+	bool waited = false;
 
-	if (!resident->boot.op || resident->boot.done)
-		return false;
-	while (!resident->boot.done && ma_clock_ns() < deadline) {
-		ma_clock_pause(MA_NS_PER_MS);
-		if (ma_boot_read(&removal->session->view.memory, config, resident, NULL))
+	while (resident->boot.op && !resident->boot.done && ma_clock_ns() < deadline) {
+		struct ma_proof_result proof;
+		int failed = ma_proof_try(&session->view, session->unwinder, MA_PROOF_EVERY_WORD,
+					  &range, 1, &proof, error);
+
+		if (failed)
+			return failed;
+		if (ma_boot_read(&session->view.memory, config, resident, NULL) ||
+		    proof.verdict == MA_PROOF_CLEAR)
 			break;
+		waited = true;
+		ma_clock_pause(5 * MA_NS_PER_MS);
 	}
-	return true;
+	return waited ? ma_session_refresh(session, error) : 0;
 }
 
 /* Runs an op of the boot code that is in the target. */
@@ -238,17 +223,17 @@ static int unmap_all(struct removal *removal, struct ma_error *error)
 	}
 	if (!failed)
 		failed = ma_maps_read(session->pid, &maps, error);
-	if (!failed && shows(&maps, config->hook_base, hook_memfd)) {
+	if (!failed && shows(&maps, config->hook_base, MA_HOOK_MEMFD)) {
 		removal->result->lingering = true;
 		snprintf(removal->result->notice, sizeof(removal->result->notice),
 			 "The program holds a reference to the hook: it stays mapped, switched "
 			 "off.");
 	} else {
-		if (!failed && shows(&maps, config->area, area_memfd))
+		if (!failed && shows(&maps, config->area, MA_AREA_MEMFD))
 			failed = unmap(removal, config->area, config->area_bytes, error);
 		if (!failed)
 			failed = set_idle(removal, error);
-		if (!failed && shows(&maps, removal->base, hook_memfd))
+		if (!failed && shows(&maps, removal->base, MA_HOOK_MEMFD))
 			failed = unmap(removal, removal->base, MA_RESIDENT_BYTES, error);
 	}
 	ma_maps_fini(&maps);
@@ -281,8 +266,7 @@ static int remove_found(struct removal *removal, struct ma_error *error)
 
 	if (failed)
 		return failed;
-	if (await_loader(removal))
-		failed = ma_session_refresh(session, error);
+	failed = await_loader(removal, error);
 	if (failed)
 		return failed;
 	ma_safe_rules_own(&session->rules, config->hook_base, config->hook_end);
@@ -312,6 +296,49 @@ static void report(const struct ma_session *session, struct ma_detach_result *re
 		result->children = ma_children_count(session->pid, thunks);
 }
 
+/* Reads the maps and the thunk page again: what else is there? */
+static int look_again(struct ma_session *session, struct ma_error *error)
+{
+	struct ma_view *view = &session->view;
+	int failed;
+
+	ma_maps_fini(&view->maps);
+	failed = ma_maps_read(session->pid, &view->maps, error);
+	return failed ? failed
+		      : ma_thunk_page_find(&view->memory, &view->maps, &view->thunks, error);
+}
+
+/* Takes away mappings that never came into use. */
+static int remove_strays(struct ma_session *session, struct ma_error *error)
+{
+	int failed;
+
+	session->deadline_ns = ma_clock_ns() + REMOVE_MS * MA_NS_PER_MS;
+	failed = ma_session_stop(session, MA_NEED_SYSCALLS, error);
+	if (!failed)
+		failed = ma_strays_unmap(session, error);
+	ma_session_release(session);
+	return failed;
+}
+
+static int remove_all(struct removal *removal, struct ma_error *error)
+{
+	struct ma_session *session = removal->session;
+	int failed = 0;
+
+	/* One, unless tracers were killed before. */
+	for (int i = 0; i < RESIDENTS && find_config(session) && !failed; i++) {
+		failed = remove_found(removal, error);
+		if (!failed && removal->result->lingering)
+			return 0;
+		if (!failed)
+			failed = look_again(session, error);
+	}
+	if (!failed && ma_strays_exist(session))
+		failed = remove_strays(session, error);
+	return failed;
+}
+
 int ma_remove(struct ma_session *session, struct ma_detach_result *result, struct ma_error *error)
 {
 	struct removal removal = {.session = session, .result = result};
@@ -322,7 +349,7 @@ int ma_remove(struct ma_session *session, struct ma_detach_result *result, struc
 	failed = result->was_attached ? refuse_version(session, error) : 0;
 	if (result->was_attached && !failed) {
 		removal.resident = calloc(1, sizeof(*removal.resident));
-		failed = removal.resident ? remove_found(&removal, error)
+		failed = removal.resident ? remove_all(&removal, error)
 					  : ma_error_set(error, MA_ERR_FAILED, 0, "out of memory");
 		free(removal.resident);
 	}

@@ -30,6 +30,14 @@ enum {
 
 #define MA_RESIDENT_MAGIC UINT64_C(0x7365725f616d0a01)
 
+/* The last bytes of the code: they say what the whole mapping is before its data is written. */
+struct ma_resident_mark {
+	uint64_t magic;
+	uint32_t abi;
+	uint32_t bytes; /* of the whole mapping */
+};
+enum { MA_RESIDENT_MARK = MA_RESIDENT_CODE_BYTES - (int)sizeof(struct ma_resident_mark) };
+
 enum ma_boot_op {
 	MA_BOOT_LOAD = 1,   /* get the hook in and switch it on */
 	MA_BOOT_STOP = 2,   /* switch it off and restore what it patched; it stays mapped */
