@@ -45,6 +45,8 @@ static void insert(struct ma_region_map *map, size_t at, struct ma_region_piece 
 
 static void erase(struct ma_region_map *map, size_t at, size_t count)
 {
+	if (count == 0)
+		return;
 	memmove(&map->pieces[at], &map->pieces[at + count],
 		(map->count - at - count) * sizeof *map->pieces);
 	map->count -= count;

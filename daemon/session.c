@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/clock.h"
+#include "daemon/viewer.h"
 #include "daemon/text.h"
 
 enum {
@@ -40,15 +41,16 @@ static void note_lines(struct ma_session *session, const char *lines)
 	}
 }
 
-/* The pid that a pidfd stands for, as we see it (pidfd_open(2): fdinfo); -1: not a pidfd. */
+/* The pid that a pidfd stands for, as we see it (pidfd_open(2): fdinfo); -1: its process was
+ * collected; 0: not a pidfd. */
 static pid_t pid_of(int pidfd)
 {
 	char path[40], line[256];
 	snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
 	FILE *info = fopen(path, "re");
 	if (!info)
-		return -1;
-	int pid = -1;
+		return 0;
+	int pid = 0;
 	while (fgets(line, sizeof line, info) && sscanf(line, "Pid: %d", &pid) != 1)
 		;
 	fclose(info);
@@ -187,6 +189,7 @@ void ma_session_destroy(struct ma_session *session)
 		close(session->pidfd);
 	if (session->process_open)
 		ma_process_memory_close(&session->process);
+	ma_viewer_destroy(session->viewer);
 	ma_ingest_fini(&session->ingest);
 	ma_heap_state_fini(&session->heap);
 	ma_region_map_fini(&session->regions);
@@ -263,8 +266,6 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	adapt_polling(session, session->ring_permille);
 	if (before > session->ring_permille)
 		session->ring_permille = before;
-	if (session->map.ident.mode == MA_MODE_SAMPLED)
-		ma_bloom_refresh_tick(&session->bloom, session->map.area);
 	govern(session, now_ms);
 	if (now_ms >= session->next_second_ms) {
 		session->next_second_ms += SECOND_MS;

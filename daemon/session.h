@@ -16,7 +16,6 @@
 #include <sys/types.h>
 
 #include "daemon/area_map.h"
-#include "daemon/bloom_refresh.h"
 #include "daemon/governor.h"
 #include "daemon/heap_state.h"
 #include "daemon/heap_view.h"
@@ -107,7 +106,6 @@ struct ma_session {
 	struct ma_heap_state heap;
 	struct ma_region_map regions;
 	struct ma_settle settle;
-	struct ma_bloom_refresh bloom;
 	struct ma_governor governor;
 	struct ma_names names;
 	struct ma_threads threads;

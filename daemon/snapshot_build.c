@@ -38,6 +38,7 @@ struct builder {
 	struct ma_site_view rest[MA_HEAP_DOMAINS]; /* sums of what goes into "(other)" */
 	struct ma_site_view rest_held[MA_HEAP_DOMAINS];
 	bool rest_used[MA_HEAP_DOMAINS];
+	int64_t sums[MA_VALUE_COUNT]; /* over the samples so far */
 	int64_t domain_key, thread_key, tid_key;
 	int64_t domain_text[MA_HEAP_DOMAINS];
 };
@@ -118,11 +119,16 @@ static void add_views(struct ma_site_view *sum, const struct ma_site_view *value
 	sum->live_samples += values->live_samples;
 }
 
-static int64_t rounded(double value)
+/* Rounds; readers add values up, so all samples together stay below 2^63 whatever a target claims.
+ */
+static int64_t rounded(double value, int64_t *sum)
 {
+	int64_t left = INT64_MAX - *sum;
 	if (!(value > 0))
 		return 0;
-	return value < 9e18 ? (int64_t)(value + 0.5) : INT64_MAX;
+	int64_t number = value < (double)(left / 2) ? (int64_t)(value + 0.5) : left / 2;
+	*sum += number;
+	return number;
 }
 
 static Memattach__Sample *make_sample(struct builder *builder, struct ma_built_stack stack,
@@ -134,12 +140,16 @@ static Memattach__Sample *make_sample(struct builder *builder, struct ma_built_s
 	if (!sample || !numbers)
 		return NULL;
 	*sample = (Memattach__Sample)MEMATTACH__SAMPLE__INIT;
-	numbers[MA_VALUE_ALLOC_OBJECTS] = rounded(values->allocated_count);
-	numbers[MA_VALUE_ALLOC_SPACE] = rounded(values->allocated_bytes);
-	numbers[MA_VALUE_PEAK_OBJECTS] = rounded(values->peak_count);
-	numbers[MA_VALUE_PEAK_SPACE] = rounded(values->peak_bytes);
-	numbers[MA_VALUE_INUSE_OBJECTS] = rounded(values->live_count);
-	numbers[MA_VALUE_INUSE_SPACE] = rounded(values->live_bytes);
+	const double wanted[MA_VALUE_COUNT] = {
+		[MA_VALUE_ALLOC_OBJECTS] = values->allocated_count,
+		[MA_VALUE_ALLOC_SPACE] = values->allocated_bytes,
+		[MA_VALUE_PEAK_OBJECTS] = values->peak_count,
+		[MA_VALUE_PEAK_SPACE] = values->peak_bytes,
+		[MA_VALUE_INUSE_OBJECTS] = values->live_count,
+		[MA_VALUE_INUSE_SPACE] = values->live_bytes,
+	};
+	for (int i = 0; i < MA_VALUE_COUNT; i++)
+		numbers[i] = rounded(wanted[i], &builder->sums[i]);
 	sample->n_value = MA_VALUE_COUNT;
 	sample->value = numbers;
 	sample->n_location_id = stack.count;

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* The interval follows cost and pressure, within bounds, and stays put when it is fixed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/governor.h"
+#include "proto/area.h"
+
+enum { KHZ = 2000000, START = 64 << 10 };
+
+/*
+ * A target whose slow path costs slow_us for each sample, with `rate` bytes and `operations` a
+ * second. Runs for some seconds at 20 ms a poll.
+ */
+struct load {
+	double bytes_per_second, slow_us, operations_per_second;
+	uint64_t live_count;
+	struct ma_governor_input now;
+};
+
+static void run(struct ma_governor *governor, struct load *load, double seconds)
+{
+	for (int i = 0; i < (int)(seconds * 50); i++) {
+		double samples = load->bytes_per_second * 0.02 / governor->interval_bytes;
+		load->now.now_ms += 20;
+		load->now.tsc += (uint64_t)KHZ * 20;
+		load->now.slow_cycles += (uint64_t)(samples * load->slow_us * KHZ / 1000);
+		load->now.operations += load->operations_per_second * 0.02;
+		load->now.live_count = load->live_count;
+		ma_governor_tick(governor, &load->now);
+	}
+}
+
+static void test_holds_budget(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.bytes_per_second = 8e9, .slow_us = 2, .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	assert_true(ma_governor_cost(&governor) < 0);
+	run(&governor, &load, 60); /* at 64 KiB it would be 24 % */
+	assert_true(ma_governor_cost(&governor) <= 0.02);
+	assert_true(governor.interval_bytes >= 10 * START && governor.interval_bytes <= 32 * START);
+	assert_int_equal(governor.max_bytes, governor.interval_bytes);
+	/* The load goes: back to the start, not below it, and not at once. */
+	load.bytes_per_second = 1e6;
+	run(&governor, &load, 5);
+	assert_true(governor.interval_bytes > START);
+	run(&governor, &load, 200);
+	assert_int_equal(governor.interval_bytes, START);
+	assert_int_equal(governor.min_bytes, START);
+}
+
+static void test_fast_path_is_no_reason(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	/* 50 million operations a second: 7.5 % by themselves. */
+	struct load load = {.bytes_per_second = 1e8,
+			    .slow_us = 1,
+			    .operations_per_second = 5e7,
+			    .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	run(&governor, &load, 60);
+	assert_int_equal(governor.interval_bytes, START);
+	assert_true(governor.fast_ratio > 0.07 && governor.fast_ratio < 0.08);
+}
+
+static void test_fixed(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.bytes_per_second = 8e9, .slow_us = 5, .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, true, 0.02, KHZ);
+	load.now.ring_permille = 900;
+	run(&governor, &load, 30);
+	assert_int_equal(governor.interval_bytes, START);
+	assert_true(ma_governor_cost(&governor) > 0.02);
+	ma_governor_fix(&governor, 1);
+	assert_int_equal(governor.interval_bytes, MA_INTERVAL_MIN_BYTES);
+	ma_governor_fix(&governor, UINT32_MAX);
+	assert_int_equal(governor.interval_bytes, MA_INTERVAL_MAX_BYTES);
+}
+
+static void test_pressure(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct ma_governor_input input = {.tsc = 1, .ring_permille = 300};
+	ma_governor_init(&governor, START, false, 0, KHZ);
+	assert_true(ma_governor_tick(&governor, &input));
+	assert_int_equal(governor.interval_bytes, 2 * START);
+	input.ring_permille = 0;
+	input.dropped = 5;
+	assert_true(ma_governor_tick(&governor, &input));
+	assert_int_equal(governor.interval_bytes, 8 * START);
+	assert_false(ma_governor_tick(&governor, &input));
+	/* The live set: once at half full, then with each sixteenth more, not at every look. */
+	uint64_t entries = MA_LIVE_BUCKETS * MA_LIVE_WAYS;
+	input.live_count = entries / 2 + 1;
+	assert_true(ma_governor_tick(&governor, &input));
+	for (int i = 0; i < 100; i++)
+		assert_false(ma_governor_tick(&governor, &input));
+	input.live_count += entries / 16 + 1;
+	assert_true(ma_governor_tick(&governor, &input));
+	assert_int_equal(governor.interval_bytes, 32 * START);
+	for (uint64_t i = 0; i < 100; i++) {
+		input.dropped++;
+		ma_governor_tick(&governor, &input);
+	}
+	assert_int_equal(governor.interval_bytes, MA_INTERVAL_MAX_BYTES);
+}
+
+static void test_nonsense(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	ma_governor_init(&governor, 0, false, -3, 0);
+	assert_int_equal(governor.interval_bytes, MA_INTERVAL_MIN_BYTES);
+	struct ma_governor_input input = {.now_ms = 1, .tsc = 5, .slow_cycles = UINT64_MAX};
+	ma_governor_tick(&governor, &input);
+	input = (struct ma_governor_input){.now_ms = 9000, .tsc = 3, .slow_cycles = 1};
+	ma_governor_tick(&governor, &input);
+	input.tsc = 100;
+	ma_governor_tick(&governor, &input);
+	assert_true(ma_governor_cost(&governor) >= 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_holds_budget), cmocka_unit_test(test_fast_path_is_no_reason),
+		cmocka_unit_test(test_fixed),        cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_nonsense),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
