@@ -9,7 +9,7 @@
  *   counters   what the hook counts about itself; drops above all
  *   threads    thread slots: slot 0 is "(other threads)", 1.. carry a thread id
  *   rings      single-producer single-reader event rings; a producer claims one for one event
- *   bloom      two generations of the filter "may this address be in the live set or the code map?"
+ *   filter     "may this address be in the live set or the code map?", for the hook alone
  *   live       the live set of sampled mode: address -> size, site, interval, birth
  *   tables     interned code objects, stacks and sites, append-only
  *   exact      exact mode only: per-site counters, totals, peak and the shadow of the heap
@@ -32,8 +32,7 @@ enum {
 	MA_RINGS = 16,             /* rings; more threads than rings share them event by event */
 	MA_RING_EVENTS = 4096,     /* events a ring holds; a power of two */
 	MA_MAX_FRAMES = 1024,      /* frames of one stack; deeper ones are cut and flagged */
-	MA_BLOOM_WORDS = 1 << 16,  /* 64-bit words of one filter generation: 512 KiB */
-	MA_BLOOM_SHIFT = 64 - 16,  /* hash bits that choose the word */
+	MA_FILTER_WORDS = 1 << 16, /* 64-bit words of the filter: 512 KiB */
 	MA_LIVE_BUCKETS = 1 << 14, /* buckets of the live set; a power of two */
 	MA_LIVE_WAYS = 8,          /* entries of a bucket: one cache line of addresses */
 	MA_CODE_MAP = 1 << 16,     /* slots of the map code address -> code id */
@@ -103,7 +102,7 @@ struct ma_area_ident {
 struct ma_control {
 	uint32_t enabled;        /* 0: slow paths do nothing */
 	uint32_t interval_bytes; /* mean R of the next draw, 4 KiB .. 64 MiB */
-	uint32_t bloom_current;  /* generation that the free path reads: 0 or 1 */
+	uint32_t reserved;
 	uint32_t clock_ms;       /* milliseconds since attach, stored at each poll */
 	uint64_t lease_tsc;      /* the hook stops by itself once the TSC passes this */
 };
@@ -340,7 +339,7 @@ struct ma_area {
 	uint64_t sequence MA_PAGE_ALIGNED; /* of the last event; taken by atomic add */
 	struct ma_thread threads[MA_THREAD_SLOTS];
 	struct ma_ring rings[MA_RINGS] MA_PAGE_ALIGNED;
-	uint64_t bloom[2][MA_BLOOM_WORDS] MA_PAGE_ALIGNED;
+	uint64_t filter[MA_FILTER_WORDS] MA_PAGE_ALIGNED;
 	struct ma_live live MA_PAGE_ALIGNED;
 	struct ma_tables tables MA_PAGE_ALIGNED;
 	struct ma_exact exact MA_PAGE_ALIGNED; /* mapped in exact mode only */
@@ -359,22 +358,10 @@ _Static_assert(sizeof(struct ma_code) == 48, "a code record starts with 48 bytes
 _Static_assert(sizeof(struct ma_exact_site) == 64 && sizeof(struct ma_shadow) == 16, "exact");
 _Static_assert(sizeof(struct ma_area) % MA_PAGE_BYTES == 0, "the arena starts on a page");
 
-/* The hash that bloom filter, live set and code map share: multiplicative, high bits are good. */
+/* The hash that filter, live set and code map share: multiplicative, high bits are good. */
 static inline uint64_t ma_address_hash(uint64_t address)
 {
 	return (address >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-}
-
-/* Word of a filter generation that an address falls into, and the two bits it needs there. */
-static inline uint64_t ma_bloom_word(uint64_t hash)
-{
-	return hash >> MA_BLOOM_SHIFT;
-}
-
-static inline uint64_t ma_bloom_bits(uint64_t hash)
-{
-	return UINT64_C(1) << (hash >> (MA_BLOOM_SHIFT - 6) & 63) |
-	       UINT64_C(1) << (hash >> (MA_BLOOM_SHIFT - 12) & 63);
 }
 
 /* The two buckets of the live set that an address may be in. */

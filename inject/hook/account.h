@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fast paths that all entry points share: one comparison and one subtraction on thread-local
- * memory for an allocation, one word of the Bloom filter for a free. Each is written once for both
+ * memory for an allocation, one word of the filter for a free. Each is written once for both
  * modes; `mode` is a constant where it is used, so that an entry point holds the code of its mode
  * only. Which entry points the thunks lead to is decided at the start (install.c).
  */
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inject/hook/bloom.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/record.h"
 #include "inject/hook/state.h"
 #include "inject/hook/tls.h"
@@ -42,7 +42,7 @@ MA_INLINE void *ma_account_free(enum ma_mode mode, void *block)
 {
 	if (mode == MA_MODE_EXACT)
 		return ma_record_free_exact(block);
-	if (__builtin_expect(ma_bloom_may_hold(ma_hook.area, (uint64_t)(uintptr_t)block), 0))
+	if (__builtin_expect(ma_filter_may_hold(ma_hook.area, (uint64_t)(uintptr_t)block), 0))
 		return ma_record_free_sampled(block);
 	return block;
 }
@@ -53,7 +53,7 @@ MA_INLINE bool ma_account_take(enum ma_mode mode, void *block, uint32_t layers,
 {
 	if (mode == MA_MODE_EXACT)
 		return ma_record_take_exact(block, layers, taken);
-	if (__builtin_expect(ma_bloom_may_hold(ma_hook.area, (uint64_t)(uintptr_t)block), 0))
+	if (__builtin_expect(ma_filter_may_hold(ma_hook.area, (uint64_t)(uintptr_t)block), 0))
 		return ma_record_take_sampled(block, layers, taken);
 	return false;
 }

@@ -5,12 +5,12 @@
  * interpreter's memory; the caller's stack keeps it alive meanwhile. Equal contents share a record,
  * so that a program that compiles the same source for ever does not fill the log. Addresses are
  * reused almost at once, so the map from address to record follows frees: a described address is in
- * the Bloom filter, and its free empties the slot.
+ * the filter, and its free empties the slot.
  *
  * What is read are fields that CPython does not change after creation (Include/cpython/code.h,
  * unicodeobject.h, bytesobject.h), at the offsets of struct ma_py_layout.
  */
-#include "inject/hook/bloom.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
 
@@ -230,7 +230,7 @@ static uint32_t intern(struct ma_tables *tables, const struct description *d)
  * and those just before a slot that was never used become unused as well: nothing that is looked
  * for lies behind them. So removed slots do not pile up, however many code objects come and go.
  */
-static void enter(struct ma_tables *tables, uint64_t address, uint32_t id)
+static bool enter(struct ma_tables *tables, uint64_t address, uint32_t id)
 {
 	uint64_t home = ma_address_hash(address) / (UINT64_MAX / MA_CODE_MAP + 1);
 	uint32_t taken = MA_CODE_PROBES, end;
@@ -242,27 +242,28 @@ static void enter(struct ma_tables *tables, uint64_t address, uint32_t id)
 		slot = &tables->code_map[(home + end) % MA_CODE_MAP];
 		have = __atomic_load_n(&slot->address, __ATOMIC_ACQUIRE);
 		if (have == address)
-			return;
+			return false;
 		if (have <= MA_CODE_REMOVED && taken == MA_CODE_PROBES)
 			taken = end;
 		if (!have)
 			break;
 	}
 	if (taken == MA_CODE_PROBES)
-		return; /* crowded here: it is described again each time it is met */
+		return false; /* crowded here: it is described again each time it is met */
 	slot = &tables->code_map[(home + taken) % MA_CODE_MAP];
 	__atomic_store_n(&slot->code, id, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->address, address, __ATOMIC_RELEASE);
 	if (end == MA_CODE_PROBES)
-		return;
+		return true;
 	while (end-- > taken + 1) {
 		uint64_t removed = MA_CODE_REMOVED;
 
 		slot = &tables->code_map[(home + end) % MA_CODE_MAP];
 		if (!__atomic_compare_exchange_n(&slot->address, &removed, 0, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-			return;
+			break;
 	}
+	return true;
 }
 
 uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layout,
@@ -270,6 +271,7 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 {
 	struct description description;
 	uint32_t id = 0;
+	bool entered;
 	bool read = describe(layout, address, &description);
 
 	if (!ma_tables_lock(&area->tables, writer->owner, writer->second_ticks)) {
@@ -278,29 +280,29 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 	}
 	if (read)
 		id = intern(&area->tables, &description);
-	enter(&area->tables, address, id);
+	entered = enter(&area->tables, address, id);
 	ma_tables_unlock(&area->tables, writer->owner);
-	/* After the map, so that a filter that the daemon rebuilds meanwhile has it either way. */
-	ma_bloom_add(area, address);
+	if (entered)
+		ma_filter_add(area, address);
 	return id;
 }
 
-void ma_codes_remove(struct ma_tables *tables, uint64_t address)
+bool ma_codes_remove(struct ma_tables *tables, uint64_t address)
 {
 	uint64_t home = ma_address_hash(address) / (UINT64_MAX / MA_CODE_MAP + 1);
 
 	if (address <= MA_CODE_REMOVED)
-		return;
+		return false;
 	for (uint32_t probe = 0; probe < MA_CODE_PROBES; probe++) {
 		struct ma_code_slot *slot = &tables->code_map[(home + probe) % MA_CODE_MAP];
 		uint64_t have = __atomic_load_n(&slot->address, __ATOMIC_ACQUIRE);
 
 		if (!have)
-			return;
-		if (have != address)
-			continue;
-		__atomic_compare_exchange_n(&slot->address, &have, MA_CODE_REMOVED, false,
-					    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-		return;
+			return false;
+		if (have == address)
+			return __atomic_compare_exchange_n(&slot->address, &have, MA_CODE_REMOVED,
+							   false, __ATOMIC_RELEASE,
+							   __ATOMIC_RELAXED);
 	}
+	return false;
 }

@@ -2,7 +2,7 @@
 /* Sampled mode's slow paths, and the events of both modes. */
 #include "inject/hook/record.h"
 
-#include "inject/hook/bloom.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/live.h"
 #include "inject/hook/ring.h"
@@ -79,22 +79,31 @@ static void tell(const struct ma_visit *visit, const struct ma_event *event, uin
 		ma_ring_release(ring, visit->tid);
 }
 
-/*
- * Live set first, then the filter, then the event: whoever sees the filter's bits finds the entry,
- * and the entry of an event that is lost is counted as a loss and not in the live set.
- */
+/* Enters into live set and filter, as ma_live_enter. */
+static int enter_live(uint64_t address, const struct ma_taken *made, struct ma_live_entry *old)
+{
+	struct ma_area *area = ma_hook.area;
+	struct ma_live_entry entry = live_entry(made);
+	int outcome = ma_live_enter(&area->live, address, &entry, old);
+
+	if (outcome == MA_LIVE_ENTERED)
+		ma_filter_add(area, address);
+	if (outcome == MA_LIVE_REPLACED)
+		ma_filter_remove(area, address);
+	return outcome;
+}
+
+/* Live set and filter first, then the event: what is told of is always found when it is freed. */
 static void sample(struct ma_ring *ring, const struct ma_visit *visit, uint64_t address,
 		   struct ma_taken *made)
 {
 	struct ma_area *area = ma_hook.area;
 	struct ma_live_entry old;
-	struct ma_live_entry entry;
 	struct ma_event event;
 	int outcome;
 
 	made->site = ma_hook_site(ring->frames, (uint8_t)made->domain, visit->tls->slot);
-	entry = live_entry(made);
-	outcome = ma_live_enter(&area->live, address, &entry, &old);
+	outcome = enter_live(address, made, &old);
 	if (outcome & MA_LIVE_REPLACED) {
 		struct ma_taken gone = taken_of(&old);
 
@@ -106,7 +115,6 @@ static void sample(struct ma_ring *ring, const struct ma_visit *visit, uint64_t 
 		ma_counter_add(&area->counters.dropped_allocs, 1);
 		return;
 	}
-	ma_bloom_add(area, address);
 	event = taken_event(MA_EVENT_ALLOC, address, made);
 	ma_ring_push(area, ring, &event);
 	ma_counter_add(&area->counters.samples, 1);
@@ -191,15 +199,15 @@ __attribute__((noinline)) bool ma_record_take_sampled(void *block, uint32_t laye
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
 	struct ma_live_entry entry;
-	bool found;
 
 	if (!block || !ma_gate_on())
 		return false;
 	ma_hook_code_freed(address);
-	found = ma_live_take(&ma_hook.area->live, address, layers, &entry);
-	if (found)
-		*taken = taken_of(&entry);
-	return found;
+	if (!ma_live_take(&ma_hook.area->live, address, layers, &entry))
+		return false;
+	ma_filter_remove(ma_hook.area, address);
+	*taken = taken_of(&entry);
+	return true;
 }
 
 __attribute__((cold, noinline)) void *ma_record_free_sampled(void *block)
@@ -227,14 +235,12 @@ __attribute__((cold)) void ma_record_gone(const void *block, const struct ma_tak
 
 __attribute__((cold)) void ma_record_back(const void *block, const struct ma_taken *taken)
 {
-	uint64_t address = (uint64_t)(uintptr_t)block;
-	struct ma_live_entry entry = live_entry(taken);
 	struct ma_live_entry old;
 
 	if (ma_hook.mode == MA_MODE_EXACT)
 		ma_record_back_exact(block, taken);
 	else if (ma_gate_on() &&
-		 !(ma_live_enter(&ma_hook.area->live, address, &entry, &old) & MA_LIVE_ENTERED))
+		 !(enter_live((uint64_t)(uintptr_t)block, taken, &old) & MA_LIVE_ENTERED))
 		ma_record_gone(block, taken);
 }
 

@@ -5,7 +5,7 @@
  */
 #include "inject/hook/record.h"
 
-#include "inject/hook/bloom.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/ring.h"
 #include "inject/hook/site.h"
@@ -107,7 +107,7 @@ bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
 
 	if (!block || !ma_gate_on())
 		return false;
-	if (ma_bloom_may_hold(ma_hook.area, address))
+	if (ma_filter_may_hold(ma_hook.area, address))
 		ma_hook_code_freed(address);
 	if (!find(block, layers, taken) || !enter(&visit))
 		return false;

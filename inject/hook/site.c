@@ -5,6 +5,7 @@
  */
 #include "inject/hook/site.h"
 #include "inject/hook/cpu.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
 
@@ -62,5 +63,6 @@ uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
 
 void ma_hook_code_freed(uint64_t address)
 {
-	ma_codes_remove(&site.area->tables, address);
+	if (ma_codes_remove(&site.area->tables, address))
+		ma_filter_remove(site.area, address);
 }

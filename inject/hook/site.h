@@ -35,7 +35,7 @@ uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot);
 /*
  * The block at this address is about to be freed. If a described code object lives there, its
  * identity ends: the next one at this address is described anew. Must be called before the real
- * free, for every freed address that the Bloom filter does not rule out. Lock-free; any thread.
+ * free, for every freed address that the filter does not rule out. Lock-free; any thread.
  */
 void ma_hook_code_freed(uint64_t address);
 

@@ -103,14 +103,14 @@ static inline uint32_t ma_codes_find(const struct ma_tables *tables, uint64_t ad
 
 /*
  * Describes the code object at this address, which the caller knows to be alive, and enters it into
- * log, map and Bloom filter. Returns its id, or 0 when it cannot be read or the log is full; *busy
+ * log, map and filter. Returns its id, or 0 when it cannot be read or the log is full; *busy
  * is set when it is 0 because the lock was not to be had.
  */
 uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layout,
 			   const struct ma_writer *writer, uint64_t address, bool *busy);
 
 /* Ends what the code map knows of this address. Lock-free. */
-void ma_codes_remove(struct ma_tables *tables, uint64_t address);
+bool ma_codes_remove(struct ma_tables *tables, uint64_t address);
 
 /*
  * The site of a walk. Adds stack and site where they are new. Falls back to a site without a stack

@@ -49,9 +49,6 @@ bool fake_area_alloc(struct fake_area *fake, int ring, uint64_t address, uint64_
 		     uint32_t site, uint32_t interval_bytes);
 bool fake_area_free(struct fake_area *fake, int ring, uint64_t address, bool told);
 
-/* Is an address in the filter generation that is in use? */
-bool fake_area_may_contain(const struct fake_area *fake, uint64_t address);
-
 /* Exact mode: puts a live block into shadow, site counters and totals. */
 void fake_area_exact_alloc(struct fake_area *fake, uint64_t address, uint64_t size_bytes,
 			   uint32_t site, uint32_t birth_ms);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "inject/hook/filter.h"
 #include "inject/hook/site.h"
 #include "inject/hook/tables.h"
 
@@ -124,10 +125,7 @@ int64_t shim_debug_words_differing(uint32_t version)
 /* The free path as the hook has it: the filter first, then the code map. */
 static void on_free(void *block)
 {
-	uint64_t hash = ma_address_hash((uint64_t)(uintptr_t)block);
-	uint64_t bits = ma_bloom_bits(hash);
-
-	if ((area->bloom[0][ma_bloom_word(hash)] & bits) == bits)
+	if (ma_filter_may_hold(area, (uint64_t)(uintptr_t)block))
 		ma_hook_code_freed((uint64_t)(uintptr_t)block);
 }
 

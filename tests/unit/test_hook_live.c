@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Live set, Bloom filter and thread slots, by one thread and by several at once. */
+/* Live set, filter and thread slots, by one thread and by several at once. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "inject/hook/bloom.h"
+#include "inject/hook/filter.h"
 #include "inject/hook/live.h"
 #include "inject/hook/sampler.h"
 #include "inject/hook/threads.h"
@@ -159,26 +159,122 @@ static void test_threads(void **state)
 	assert_int_equal(count_all(), 0);
 }
 
-static void test_bloom(void **state)
+static struct ma_area *map_area(void)
 {
 	struct ma_area *area = mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_ptr_not_equal(area, MAP_FAILED);
+	return area;
+}
+
+static void unmap_empty(struct ma_area *area)
+{
+	for (uint32_t i = 0; i < MA_FILTER_WORDS; i++)
+		assert_int_equal(area->filter[i], 0);
+	munmap(area, MA_AREA_SAMPLED_BYTES);
+}
+
+static void test_filter(void **state)
+{
+	enum { ADDRESSES = 65536, OTHERS = 1000000 };
+	struct ma_area *area = map_area();
 	uint32_t wrong = 0;
 
 	(void)state;
-	assert_ptr_not_equal(area, MAP_FAILED);
-	for (uint64_t i = 0; i < 65536; i++)
-		ma_bloom_add(area, UINT64_C(0x7f1234560000) + i * 112);
-	for (uint32_t current = 0; current < 4; current++) {
-		area->control.bloom_current = current; /* only its low bit counts */
-		for (uint64_t i = 0; i < 65536; i++)
-			assert_true(ma_bloom_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
+	for (uint64_t i = 0; i < OTHERS; i++)
+		assert_false(ma_filter_may_hold(area, UINT64_C(0x560000000000) + i * 32));
+	for (uint64_t i = 0; i < ADDRESSES; i++)
+		ma_filter_add(area, UINT64_C(0x7f1234560000) + i * 112);
+	for (uint64_t i = 0; i < ADDRESSES; i++)
+		assert_true(ma_filter_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
+	/* As many addresses as words: some 0.4 % of the words are crowded. */
+	for (uint64_t i = 0; i < OTHERS; i++)
+		wrong += ma_filter_may_hold(area, UINT64_C(0x560000000000) + i * 32);
+	assert_true(wrong < OTHERS / 100);
+	for (uint64_t i = 0; i < ADDRESSES; i += 2)
+		ma_filter_remove(area, UINT64_C(0x7f1234560000) + i * 112);
+	for (uint64_t i = 1; i < ADDRESSES; i += 2)
+		assert_true(ma_filter_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
+	for (uint64_t i = 1; i < ADDRESSES; i += 2)
+		ma_filter_remove(area, UINT64_C(0x7f1234560000) + i * 112);
+	unmap_empty(area);
+}
+
+/* The n-th address that shares a word with address 0x1000, some of them its tag as well. */
+static uint64_t neighbour(uint32_t n)
+{
+	uint64_t word = ma_filter_word(ma_address_hash(0x1000)), address = 0x1000;
+
+	while (n)
+		n -= ma_filter_word(ma_address_hash(address += 16)) == word;
+	return address;
+}
+
+static void test_crowded_word(void **state)
+{
+	struct ma_area *area = map_area();
+
+	(void)state;
+	/* Any number of addresses in one word, taken out in either order. */
+	for (uint32_t count = 1; count <= 9; count++)
+		for (int turned = 0; turned < 2; turned++) {
+			for (uint32_t i = 0; i < count; i++)
+				ma_filter_add(area, neighbour(i));
+			for (uint32_t i = 0; i < count; i++) {
+				for (uint32_t j = i; j < count; j++)
+					assert_true(ma_filter_may_hold(
+						area, neighbour(turned ? count - 1 - j : j)));
+				ma_filter_remove(area, neighbour(turned ? count - 1 - i : i));
+			}
+			assert_false(ma_filter_may_hold(area, 0x1000));
+		}
+	/* The same address twice, as when its tag is another's. */
+	ma_filter_add(area, 0x1000);
+	ma_filter_add(area, 0x1000);
+	ma_filter_remove(area, 0x1000);
+	assert_true(ma_filter_may_hold(area, 0x1000));
+	ma_filter_remove(area, 0x1000);
+	/* What was never in changes nothing. */
+	ma_filter_remove(area, 0x1000);
+	unmap_empty(area);
+}
+
+static struct ma_area *shared_area;
+
+static void *filter_churn(void *argument)
+{
+	uint64_t random = (uintptr_t)argument;
+	uintptr_t wrong = 0;
+
+	for (int i = 0; i < ROUNDS / 4; i++) {
+		/* Few addresses, so that the threads meet in words. */
+		uint64_t address =
+			(ma_sampler_random(&random) % 32 * THREADS + (uintptr_t)argument) * 16 +
+			0x1000000;
+
+		ma_filter_add(shared_area, address);
+		wrong += !ma_filter_may_hold(shared_area, address);
+		ma_filter_remove(shared_area, address);
 	}
-	for (uint64_t i = 0; i < 1000000; i++)
-		wrong += ma_bloom_may_hold(area, UINT64_C(0x560000000000) + i * 32);
-	/* 65,536 addresses in 512 KiB: 2 of 1,000 others pass. */
-	assert_true(wrong < 5000);
-	munmap(area, MA_AREA_SAMPLED_BYTES);
+	return (void *)wrong;
+}
+
+static void test_filter_threads(void **state)
+{
+	pthread_t threads[THREADS];
+
+	(void)state;
+	shared_area = map_area();
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, filter_churn, (void *)i), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *wrong;
+
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	unmap_empty(shared_area);
 }
 
 static void test_slots(void **state)
@@ -202,7 +298,9 @@ int main(void)
 		cmocka_unit_test_setup(test_implicit_free, make),
 		cmocka_unit_test_setup(test_full, make),
 		cmocka_unit_test_setup(test_threads, make),
-		cmocka_unit_test(test_bloom),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_crowded_word),
+		cmocka_unit_test(test_filter_threads),
 		cmocka_unit_test(test_slots),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
