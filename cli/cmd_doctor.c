@@ -112,7 +112,9 @@ static int write_subject(struct page *page, pid_t pid, const struct ma_check *fa
 		ma_text_add(&page->text, "this machine");
 	} else {
 		ma_text_addf(&page->text, "%d  ", (int)pid);
-		ma_display_escape(&page->text, process.command[0] ? process.command : process.exe);
+		ma_display_escape(
+			&page->text,
+			ma_display_command(process.command[0] ? process.command : process.exe));
 	}
 	ma_style_end(&page->text, page->terminal.color, MA_STYLE_HEAD);
 	if (process.python_release[0])

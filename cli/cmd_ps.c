@@ -97,16 +97,10 @@ static void attach_words(const struct row *row, char words[40])
 		snprintf(words, 40, "%s", row->obstacle[0] ? "no" : "yes");
 }
 
-/* The command as people call it: without the directory of the program. */
 static const char *shown_command(const struct row *row)
 {
-	const char *command = row->process.command[0] ? row->process.command : row->process.exe;
-	if (command[0] != '/')
-		return command;
-	const char *end = command + strcspn(command, " "), *start = end;
-	while (start > command && start[-1] != '/')
-		start--;
-	return start < end ? start : command;
+	return ma_display_command(row->process.command[0] ? row->process.command
+							  : row->process.exe);
 }
 
 static void write_row(struct ma_text *text, const struct row *row, unsigned attach_columns,

@@ -21,13 +21,14 @@ struct page {
 };
 
 static void write_target(struct ma_tracking *tracking, struct page *page,
-			 const Memattach__Profile *profile, const Memattach__Session *session)
+			 const struct ma_target *target, const Memattach__Profile *profile,
+			 const Memattach__Session *session)
 {
 	const struct ma_options *options = tracking->options;
 	const struct ma_summary summary = {
 		.profile = profile,
 		.session = session,
-		.leaving = ma_tracking_ends_now(tracking),
+		.leaving = target->attached_now && ma_tracking_ends_now(tracking),
 		.top = options->top,
 		.width = page->terminal.width,
 		.color = page->terminal.color,
@@ -85,7 +86,7 @@ static int show(struct ma_tracking *tracking, struct page *page, const struct ma
 		code = ma_client_sessions(&tracking->client, pid, &sessions, error);
 	if (!code) {
 		const Memattach__Session *session = ma_tracking_session(sessions, pid);
-		write_target(tracking, page, profile, session);
+		write_target(tracking, page, target, profile, session);
 		note_end(tracking, target, session);
 	}
 	if (profile)

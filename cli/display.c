@@ -141,6 +141,16 @@ const char *ma_display_path(const char *path)
 	return path;
 }
 
+const char *ma_display_command(const char *command)
+{
+	if (command[0] != '/')
+		return command;
+	const char *end = command + strcspn(command, " "), *start = end;
+	while (start[-1] != '/')
+		start--;
+	return start < end ? start : command;
+}
+
 int ma_display_own_code(const char *path)
 {
 	return path[0] && path[0] != '<' && ma_display_path(path) == path;

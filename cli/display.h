@@ -35,6 +35,9 @@ unsigned ma_display_add_start(struct ma_text *text, const char *escaped, unsigne
  */
 const char *ma_display_path(const char *path);
 
+/* A command line as people call it: without the directory of the program. Borrowed. */
+const char *ma_display_command(const char *command);
+
 /* 1 when the file is the program's own, 0 when it is the standard library, an installed package or
  * frozen code. */
 int ma_display_own_code(const char *path);

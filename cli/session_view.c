@@ -37,7 +37,8 @@ static void write_head(struct ma_flow *flow, const Memattach__Session *session)
 	snprintf(rest, sizeof rest, "Python %.20s" GAP "uid %u", session->python_version,
 		 session->uid);
 	size_t taken = strlen(label) + strlen(rest) + strlen(GAP);
-	ma_display_escape(&escaped, session->command[0] ? session->command : session->executable);
+	ma_display_escape(&escaped, ma_display_command(session->command[0] ? session->command
+									   : session->executable));
 	ma_display_add_start(&command, ma_text_string(&escaped), flow->width - (unsigned)taken);
 	ma_flow_begin(flow, label, (unsigned)strlen(label), GAP);
 	ma_flow_item(flow, MA_STYLE_HEAD, "%s", ma_text_string(&command));

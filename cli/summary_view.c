@@ -78,7 +78,10 @@ static void write_process(struct ma_flow *flow, const struct ma_summary *summary
 	/* A long command line is cut to what is left, but not to nothing. */
 	unsigned room = summary->width > taken + 24 ? summary->width - taken
 						    : summary->width - (unsigned)strlen(label);
-	add_harmless(&command, process->command[0] ? process->command : process->executable, room);
+	add_harmless(
+		&command,
+		ma_display_command(process->command[0] ? process->command : process->executable),
+		room);
 	ma_flow_begin(flow, label, (unsigned)strlen(label), GAP);
 	ma_flow_item(flow, MA_STYLE_HEAD, "%s", ma_text_string(&command));
 	ma_flow_item(flow, MA_STYLE_PLAIN, "%s", rest);

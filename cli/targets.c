@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/alloc.h"
+#include "cli/display.h"
 #include "cli/format.h"
 #include "cli/process_tree.h"
 #include "cli/text.h"
@@ -69,7 +70,7 @@ static void name_children(struct ma_text *text, const struct child *children, si
 {
 	for (size_t i = 0; i < count && i < NAMED_CHILDREN; i++)
 		ma_text_addf(text, "%s%d (%.40s) %s", i ? ", " : "", (int)children[i].process.pid,
-			     children[i].process.command,
+			     ma_display_command(children[i].process.command),
 			     ma_format_size((double)children[i].rss_bytes).text);
 	if (count > NAMED_CHILDREN)
 		ma_text_addf(text, " and %zu more", count - NAMED_CHILDREN);

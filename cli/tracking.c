@@ -14,6 +14,7 @@
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "cli/process_tree.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "proto/area.h"
@@ -54,7 +55,8 @@ void ma_tracking_fail(struct ma_tracking *tracking, struct ma_target *target,
 static void notice_served(const struct ma_tracking *tracking, const Memattach__Session *session)
 {
 	const struct ma_options *options = tracking->options;
-	if (options->quiet)
+	/* Whoever dumps again and again knows. */
+	if (options->quiet || (options->command->id == MA_COMMAND_DUMP && !options->verbose))
 		return;
 	ma_output_notice("%d is attached already, since %s: its data is kept", session->pid,
 			 ma_format_clock(session->attach_time_nanos, ma_format_now_ns()).text);
@@ -149,6 +151,17 @@ static void notice_attached(const struct ma_tracking *tracking, const struct ma_
 				 result->slots_patched, result->unsafe_points);
 }
 
+/* A process that ends under our hands makes one or the other step fail: the end is the reason. */
+static void note_if_ended(pid_t pid, struct ma_error *error)
+{
+	struct ma_process_entry entry;
+	if (error->code == MA_ERR_NO_PROCESS ||
+	    (ma_process_entry_read(pid, &entry) == 0 && entry.state != 'Z' && entry.state != 'X'))
+		return;
+	ma_error_set(error, MA_ERR_NO_PROCESS, 0, "attaching to %d", (int)pid);
+	ma_error_answer(error, "the process ended meanwhile");
+}
+
 static void attach(struct ma_tracking *tracking, struct ma_target *target)
 {
 	const struct ma_options *options = tracking->options;
@@ -172,6 +185,7 @@ static void attach(struct ma_tracking *tracking, struct ma_target *target)
 	int code = ma_attach(target->pid, &attach_options, &result, &error);
 	if (code) {
 		struct ma_error ignored;
+		note_if_ended(target->pid, &error);
 		ma_client_cancel_attach(&tracking->client, target->pid, &ignored);
 		ma_tracking_fail(tracking, target, &error);
 		return;

@@ -99,6 +99,11 @@ static void test_paths(void **state)
 	assert_string_equal(ma_display_path("/srv/app/cache.py"), "/srv/app/cache.py");
 	assert_string_equal(ma_display_path("/usr/lib/python3.11"), "/usr/lib/python3.11");
 	assert_string_equal(ma_display_path(""), "");
+	assert_string_equal(ma_display_command("/usr/bin/python3 /srv/x.py"), "python3 /srv/x.py");
+	assert_string_equal(ma_display_command("gunicorn: worker /x"), "gunicorn: worker /x");
+	assert_string_equal(ma_display_command("/usr/bin/ x"), "/usr/bin/ x");
+	assert_string_equal(ma_display_command("/"), "/");
+	assert_string_equal(ma_display_command(""), "");
 	assert_true(ma_display_own_code("/srv/app/cache.py"));
 	assert_true(ma_display_own_code("app.py"));
 	assert_false(ma_display_own_code("/usr/lib/python3.11/json/decoder.py"));
