@@ -2,6 +2,7 @@
 /* The whitelist, and what backs it where a stack cannot be walked by its unwind tables. */
 #include "inject/safe_point.h"
 
+#include <linux/futex.h>
 #include <linux/rseq.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +35,7 @@ static const char waiting_names[] =
 /* Functions that may call malloc, but not while they wait for input. They hold locks of their own
  * that nobody on our way needs. */
 static const char reading_names[] =
-	"fgets fgets_unlocked fread fread_unlocked getc fgetc getline getdelim "
-	"getaddrinfo gethostbyname_r gethostbyaddr_r getnameinfo ";
+	"fgets fgets_unlocked fread fread_unlocked getc fgetc getline getdelim ";
 
 static const char starting_names[] = "__libc_start_main clone __clone ";
 
@@ -161,12 +161,21 @@ void ma_safe_rules_own(struct ma_safe_rules *rules, uint64_t start, uint64_t end
 		rules->own[rules->own_count++] = (struct ma_range){start, end};
 }
 
-static bool waits(int64_t syscall)
+enum ma_waiting ma_safe_waiting(const struct ma_regs *regs)
 {
+	int64_t number = ma_arch.syscall_number(regs);
+
+	if (number == SYS_read)
+		return MA_WAITING_INPUT;
+	/* Semaphores, conditions and joins wait with an absolute limit (or none) in this form; the
+	 * locks of malloc and of the loader use plain FUTEX_WAIT. */
+	if (number == SYS_futex &&
+	    ((int)ma_arch.syscall_arg(regs, 1) & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET)
+		return MA_WAITING_EVENT;
 	for (int i = 0; i < COUNT(waiting_calls); i++)
-		if (waiting_calls[i] == syscall)
-			return true;
-	return false;
+		if (waiting_calls[i] == number)
+			return MA_WAITING_EVENT;
+	return MA_WAITING_UNKNOWN;
 }
 
 static bool is_libc(const struct ma_safe_rules *rules, uint64_t pc)
@@ -176,7 +185,7 @@ static bool is_libc(const struct ma_safe_rules *rules, uint64_t pc)
 
 /* Judges the run of libc frames first..last, of count frames in all. */
 static bool libc_run(const struct ma_safe_rules *rules, const uint64_t *pc, int first, int last,
-		     int count, int64_t syscall)
+		     int count, enum ma_waiting waiting)
 {
 	uint64_t outermost = pc[last];
 
@@ -186,14 +195,14 @@ static bool libc_run(const struct ma_safe_rules *rules, const uint64_t *pc, int 
 			in_any(rules->starting, rules->starting_count, outermost));
 	if (last == count - 1)
 		return false; /* nothing but libc: a thread that begins or ends */
-	if (in_any(rules->waiting, rules->waiting_count, outermost))
+	if (waiting == MA_WAITING_EVENT || in_any(rules->waiting, rules->waiting_count, outermost))
 		return true;
-	return in_any(rules->reading, rules->reading_count, outermost) &&
-	       (waits(syscall) || syscall == SYS_read);
+	return waiting == MA_WAITING_INPUT &&
+	       in_any(rules->reading, rules->reading_count, outermost);
 }
 
 bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int count,
-		   int64_t syscall, char *why, size_t room)
+		   enum ma_waiting waiting, char *why, size_t room)
 {
 	const struct ma_link_map *map = &rules->view->link_map;
 	int i = 0;
@@ -217,7 +226,7 @@ bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int co
 		while (last + 1 < count && is_libc(rules, pc[last + 1]) &&
 		       !in_any(rules->locking, rules->locking_count, pc[last + 1]))
 			last++;
-		if (!libc_run(rules, pc, i, last, count, syscall)) {
+		if (!libc_run(rules, pc, i, last, count, waiting)) {
 			snprintf(why, room, "it is inside libc (0x%llx)",
 				 (unsigned long long)pc[last]);
 			return false;
@@ -306,7 +315,7 @@ bool ma_safe_point(const struct ma_safe_rules *rules, struct ma_unwinder *unwind
 		   size_t room)
 {
 	const struct ma_regs *regs = &tracee->context.regs;
-	int64_t syscall = ma_arch.syscall_number(regs);
+	enum ma_waiting waiting = ma_safe_waiting(regs);
 	struct ma_stack_walk *walk;
 	bool safe = false;
 
@@ -323,18 +332,18 @@ bool ma_safe_point(const struct ma_safe_rules *rules, struct ma_unwinder *unwind
 		return unsafe(why, room, "no memory to walk its stack");
 	ma_unwinder_walk(unwinder, tracee->tid, regs, walk);
 	if (walk->complete) {
-		safe = ma_safe_stack(rules, walk->pc, walk->count, syscall, why, room);
+		safe = ma_safe_stack(rules, walk->pc, walk->count, waiting, why, room);
 	} else if (!stack_is_clean(rules, regs)) {
 		snprintf(why, room, "its stack could not be walked and points into libc's locks");
-	} else if (waits(syscall)) {
-		snprintf(why, room, "safe, waits in system call %lld", (long long)syscall);
+	} else if (waiting == MA_WAITING_EVENT) {
+		snprintf(why, room, "safe, it waits");
 		safe = true;
 	} else {
 		snprintf(why, room, "its stack could not be walked");
 		if (rules->same_root)
 			ma_unwinder_walk_ptrace(tracee->tid, walk);
 		if (walk->complete)
-			safe = ma_safe_stack(rules, walk->pc, walk->count, syscall, why, room);
+			safe = ma_safe_stack(rules, walk->pc, walk->count, waiting, why, room);
 	}
 	free(walk);
 	return safe;

@@ -3,8 +3,8 @@
  * May this stopped thread be made to call a libc function? Only from a point where it cannot hold a
  * lock that the call needs. The rule is a whitelist: no frame of the dynamic loader or of an
  * allocator anywhere on its stack; frames of libc only as the innermost run, under a wrapper that
- * waits, or at the start of the thread; no frame of unknown code. A mere system call needs less: no
- * restartable sequence under way and room on the stack.
+ * waits or in a call that only waiting makes, or at the start of the thread; no frame of unknown
+ * code. A mere system call needs less: no restartable sequence under way and room on the stack.
  */
 #ifndef MA_INJECT_SAFE_POINT_H
 #define MA_INJECT_SAFE_POINT_H
@@ -67,12 +67,16 @@ bool ma_safe_point(const struct ma_safe_rules *rules, struct ma_unwinder *unwind
 		   const struct ma_tracee *tracee, enum ma_need need, size_t frame_bytes, char *why,
 		   size_t room);
 
-/*
- * The same judgement of a stack that was walked already, without ptrace; `guessed`: the walk did
- * not rest on unwind tables alone. syscall: number that the thread waits in, -1 = none. Pure, apart
- * from reading the view.
- */
+/* What a stopped thread was waiting for, as its system call tells. */
+enum ma_waiting {
+	MA_WAITING_UNKNOWN, /* not in a system call, or in one that an allocator may make too */
+	MA_WAITING_INPUT,   /* reading; an allocator's configuration is read too, once */
+	MA_WAITING_EVENT,   /* in a call that neither an allocator nor the loader ever makes */
+};
+enum ma_waiting ma_safe_waiting(const struct ma_regs *regs);
+
+/* The same judgement of a stack that was walked already, without ptrace. */
 bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int count,
-		   int64_t syscall, char *why, size_t room);
+		   enum ma_waiting waiting, char *why, size_t room);
 
 #endif

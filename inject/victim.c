@@ -13,25 +13,24 @@ enum {
 	ENOUGH = 4,     /* of the best rank: no need to look further */
 };
 
-enum rank { RANK_FUTEX, RANK_RESTARTS, RANK_RUNNING, RANK_OTHER, RANK_EINTR, RANK_NEVER };
+enum rank { RANK_WAITS, RANK_RUNNING, RANK_OTHER, RANK_EINTR, RANK_NEVER };
 
 /* Where Python threads wait most of the time, and that the kernel restarts. */
 static const int64_t restarted_calls[] = {
-	SYS_poll,    SYS_ppoll,  SYS_select,  SYS_pselect6, SYS_nanosleep,
-	SYS_read,    SYS_accept, SYS_accept4, SYS_recvfrom, SYS_clock_nanosleep,
-	SYS_recvmsg, SYS_wait4,  SYS_waitid,  SYS_pause};
+	SYS_poll,  SYS_ppoll,   SYS_select,  SYS_pselect6, SYS_nanosleep,
+	SYS_read,  SYS_accept,  SYS_accept4, SYS_recvfrom, SYS_clock_nanosleep,
+	SYS_futex, SYS_recvmsg, SYS_wait4,   SYS_waitid,   SYS_pause};
 
 struct candidate {
 	pid_t tid;
 	enum rank rank;
+	int order;
 };
 
 static enum rank rank_syscall(const struct ma_proc_syscall *call)
 {
 	if (call->running)
 		return RANK_RUNNING;
-	if (call->number == SYS_futex)
-		return RANK_FUTEX;
 	if (call->number == SYS_vfork || call->number == SYS_clone ||
 	    call->number == 435 /* clone3 */)
 		return RANK_NEVER;
@@ -39,7 +38,7 @@ static enum rank rank_syscall(const struct ma_proc_syscall *call)
 		return RANK_EINTR;
 	for (size_t i = 0; i < sizeof(restarted_calls) / sizeof(restarted_calls[0]); i++)
 		if (restarted_calls[i] == call->number)
-			return RANK_RESTARTS;
+			return RANK_WAITS;
 	return RANK_OTHER;
 }
 
@@ -64,7 +63,7 @@ static int by_rank(const void *a, const void *b)
 
 	if (x->rank != y->rank)
 		return x->rank < y->rank ? -1 : 1;
-	return 0;
+	return (x->order > y->order) - (x->order < y->order);
 }
 
 int ma_victim_rank(pid_t pid, unsigned int round, pid_t tids[MA_VICTIMS], int *count, int *left_out,
@@ -90,8 +89,11 @@ int ma_victim_rank(pid_t pid, unsigned int round, pid_t tids[MA_VICTIMS], int *c
 			(*left_out)++;
 			continue;
 		}
-		best += rank == RANK_FUTEX;
-		candidates[found++] = (struct candidate){tid, rank};
+		best += rank == RANK_WAITS;
+		/* Among equals the first thread: it has libc's main arena, while another that never
+		 * allocated would be given one of its own by what we call. */
+		candidates[found] = (struct candidate){tid, rank, tid == pid ? -1 : found};
+		found++;
 	}
 	free(all);
 	qsort(candidates, (size_t)found, sizeof(candidates[0]), by_rank);
