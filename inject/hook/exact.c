@@ -63,9 +63,9 @@ static bool lock(const struct ma_exact_heap *heap, struct ma_exact_caller caller
 
 static void unlock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
 {
-	/* Not a plain store: the lock may have been taken over from us. */
-	__atomic_compare_exchange_n(&heap->state->lock, &caller.tid, 0, false, __ATOMIC_RELEASE,
-				    __ATOMIC_RELAXED);
+	/* The lock may have been taken over from us. */
+	if (__atomic_load_n(&heap->state->lock, __ATOMIC_RELAXED) == caller.tid)
+		__atomic_store_n(&heap->state->lock, 0, __ATOMIC_RELEASE);
 }
 
 /* For what changes under the lock only: readers see each word whole. */
@@ -230,34 +230,29 @@ bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller cal
 	return entered;
 }
 
-bool ma_exact_find(const struct ma_exact_heap *heap, uint64_t address, struct ma_exact_block *block)
+struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
+				struct ma_exact_block *block)
 {
-	const struct ma_shadow *shadow = shadow_find(heap, address);
+	struct ma_shadow *shadow = shadow_find(heap, address);
 
 	if (!shadow)
-		return false;
+		return NULL;
 	block->site = __atomic_load_n(&shadow->site, __ATOMIC_ACQUIRE);
 	block->size_bytes = shadow_size(shadow);
 	block->birth_ms = shadow->birth_ms;
-	return block->site != 0;
+	return block->site ? shadow : NULL;
 }
 
 bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-		   uint64_t address, struct ma_exact_block *taken)
+		   struct ma_shadow *shadow, const struct ma_exact_block *block)
 {
-	struct ma_shadow *shadow = shadow_find(heap, address);
-	bool found;
-
-	if (!shadow || !lock(heap, caller))
+	if (!lock(heap, caller))
 		return false;
-	found = ma_exact_find(heap, address, taken);
-	if (found) {
-		__atomic_store_n(&shadow->site, 0, __ATOMIC_RELEASE);
-		site_shrink(heap->state, taken->site, taken->size_bytes);
-		add(&heap->counters->sample_frees, 1);
-	}
+	__atomic_store_n(&shadow->site, 0, __ATOMIC_RELEASE);
+	site_shrink(heap->state, block->site, block->size_bytes);
+	add(&heap->counters->sample_frees, 1);
 	unlock(heap, caller);
-	return found;
+	return true;
 }
 
 bool ma_exact_put_back(const struct ma_exact_heap *heap, struct ma_exact_caller caller,

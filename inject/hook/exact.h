@@ -50,16 +50,19 @@ MA_HIDDEN bool ma_exact_init(struct ma_exact_heap *heap, struct ma_area *area, u
 MA_HIDDEN bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
 			      uint64_t address, const struct ma_exact_block *block);
 
-/* Is this address in, and as what? Takes no lock: for the address's owner. */
-MA_HIDDEN bool ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
-			     struct ma_exact_block *block);
+/*
+ * Is this address in, and as what? Returns its shadow, for ma_exact_take, or NULL. Takes no lock:
+ * for the address's owner.
+ */
+MA_HIDDEN struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
+					  struct ma_exact_block *block);
 
 /*
- * Takes an allocation out that ma_exact_find has seen. False when it could not: the caller is
+ * Takes an allocation out, as ma_exact_find has found it. False when it could not: the caller is
  * nested in somebody who holds the lock.
  */
 MA_HIDDEN bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-			     uint64_t address, struct ma_exact_block *taken);
+			     struct ma_shadow *shadow, const struct ma_exact_block *block);
 
 /* Undoes ma_exact_take: the block was not freed after all. */
 MA_HIDDEN bool ma_exact_put_back(const struct ma_exact_heap *heap, struct ma_exact_caller caller,

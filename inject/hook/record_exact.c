@@ -81,48 +81,53 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 	return block;
 }
 
-/* Is the block in, and of these layers? Everything its owner can know without the lock. */
-static bool find(const void *block, uint32_t layers, struct ma_taken *taken)
+static bool is_of(const struct ma_exact_block *block, uint32_t layers)
 {
-	const struct ma_site *sites = ma_hook.area->tables.sites;
-	struct ma_exact_block found;
-
-	if (!ma_exact_find(&ma_hook.exact, (uint64_t)(uintptr_t)block, &found))
-		return false;
-	*taken = (struct ma_taken){
-		.size_bytes = found.size_bytes,
-		.site = found.site,
-		.birth_ms = found.birth_ms,
-		.domain = sites[found.site % MA_SITES].domain,
-	};
-	return layers >> (taken->domain & 31) & 1;
+	return layers >> (ma_hook.area->tables.sites[block->site % MA_SITES].domain & 31) & 1;
 }
 
-bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
+/* Takes a block out of these layers. All but the change itself can be known without the lock. */
+static bool take(const void *block, uint32_t layers, struct ma_exact_block *found)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
-	struct ma_exact_block gone;
+	struct ma_shadow *shadow;
 	struct ma_visit visit;
-	bool taken_out;
+	bool taken;
 
 	if (!block || !ma_gate_on())
 		return false;
 	if (ma_filter_may_hold(ma_hook.area, address))
 		ma_hook_code_freed(address);
-	if (!find(block, layers, taken) || !enter(&visit))
+	shadow = ma_exact_find(&ma_hook.exact, address, found);
+	if (!shadow || !is_of(found, layers) || !enter(&visit))
 		return false;
-	taken_out = ma_exact_take(&ma_hook.exact, caller_of(&visit), address, &gone);
-	if (!taken_out)
+	taken = ma_exact_take(&ma_hook.exact, caller_of(&visit), shadow, found);
+	if (!taken)
 		ma_counter_add(&ma_hook.area->counters.dropped_frees, 1);
 	leave(&visit);
-	return taken_out;
+	return taken;
+}
+
+bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
+{
+	struct ma_exact_block found;
+
+	if (!take(block, layers, &found))
+		return false;
+	*taken = (struct ma_taken){
+		.size_bytes = found.size_bytes,
+		.site = found.site,
+		.birth_ms = found.birth_ms,
+		.domain = ma_hook.area->tables.sites[found.site % MA_SITES].domain,
+	};
+	return true;
 }
 
 void *ma_record_free_exact(void *block)
 {
-	struct ma_taken taken;
+	struct ma_exact_block found;
 
-	ma_record_take_exact(block, MA_LAYER_ANY, &taken);
+	take(block, MA_LAYER_ANY, &found);
 	return block;
 }
 

@@ -36,9 +36,9 @@ struct ma_ring *ma_ring_claim(struct ma_area *area, uint32_t tid, uint32_t prefe
 
 void ma_ring_release(struct ma_ring *ring, uint32_t tid)
 {
-	/* Not a plain store: the claim may have been taken from a thread that was thought dead. */
-	__atomic_compare_exchange_n(&ring->claim, &tid, 0, false, __ATOMIC_RELEASE,
-				    __ATOMIC_RELAXED);
+	/* The claim may have been taken from a thread that was thought dead. */
+	if (__atomic_load_n(&ring->claim, __ATOMIC_RELAXED) == tid)
+		__atomic_store_n(&ring->claim, 0, __ATOMIC_RELEASE);
 }
 
 bool ma_ring_has_room(const struct ma_ring *ring, uint32_t events)

@@ -22,10 +22,11 @@ uint32_t ma_tls_thread_id(void)
 
 void ma_tls_settle(struct ma_tls *tls, uint32_t tid)
 {
-	uint64_t seed = ma_cpu_thread_pointer() ^ ma_cpu_ticks() << 20;
+	uint64_t seed;
 
 	if (tls->generation == ma_hook.generation && tls->tid == tid)
 		return;
+	seed = ma_cpu_thread_pointer() ^ ma_cpu_ticks() << 20;
 	tls->tid = tid;
 	tls->slot = ma_threads_slot(ma_hook.area->threads, tid);
 	tls->random = ma_sampler_random(&seed);

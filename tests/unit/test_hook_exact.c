@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,6 +20,14 @@ enum { ARENA_PAGES = 4096, SITES = 20, BLOCKS = 500, STEPS = 200000, THREADS = 4
 static struct ma_area *area;
 static struct ma_exact_heap heap;
 static const struct ma_exact_caller me = {.tid = 1};
+
+/* Finds and takes. */
+static bool take_out(struct ma_exact_caller caller, uint64_t address, struct ma_exact_block *taken)
+{
+	struct ma_shadow *shadow = ma_exact_find(&heap, address, taken);
+
+	return shadow && ma_exact_take(&heap, caller, shadow, taken);
+}
 
 static int make_with(uint64_t arena_pages)
 {
@@ -116,11 +125,11 @@ static void test_model(void **state)
 
 		/* One in 50 is handed out again without a free. */
 		if (was.site && ma_sampler_random(&random) % 50) {
-			assert_true(ma_exact_find(&heap, address_of(n), &taken));
-			assert_true(ma_exact_take(&heap, me, address_of(n), &taken));
+			assert_non_null(ma_exact_find(&heap, address_of(n), &taken));
+			assert_true(take_out(me, address_of(n), &taken));
 			assert_memory_equal(&taken, &was, sizeof was);
 			model_remove(&model, n);
-			assert_false(ma_exact_find(&heap, address_of(n), &taken));
+			assert_null(ma_exact_find(&heap, address_of(n), &taken));
 		} else {
 			implicit += was.site != 0;
 			assert_true(ma_exact_enter(&heap, me, address_of(n), &block));
@@ -147,10 +156,10 @@ static void test_put_back(void **state)
 
 	(void)state;
 	assert_true(ma_exact_enter(&heap, me, 0x5000, &block));
-	assert_true(ma_exact_take(&heap, me, 0x5000, &taken));
+	assert_true(take_out(me, 0x5000, &taken));
 	assert_int_equal(area->exact.live_bytes, 0);
 	assert_true(ma_exact_put_back(&heap, me, 0x5000, &taken));
-	assert_true(ma_exact_find(&heap, 0x5000, &taken));
+	assert_non_null(ma_exact_find(&heap, 0x5000, &taken));
 	assert_memory_equal(&taken, &block, sizeof taken);
 	assert_int_equal(area->exact.live_bytes, block.size_bytes);
 	/* It was allocated once, and is the same peak. */
@@ -167,8 +176,8 @@ static void test_addresses(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		assert_false(ma_exact_enter(&heap, me, bad[i], &block));
-		assert_false(ma_exact_find(&heap, bad[i], &found));
-		assert_false(ma_exact_take(&heap, me, bad[i], &found));
+		assert_null(ma_exact_find(&heap, bad[i], &found));
+		assert_false(take_out(me, bad[i], &found));
 	}
 	assert_true(ma_exact_enter(&heap, me, (UINT64_C(1) << 47) - 16, &block));
 	assert_int_equal(area->exact.live_count, 1);
@@ -191,8 +200,8 @@ static void test_arena_used_up(void **state)
 	assert_int_equal(area->exact.arena_pages_used, 300);
 	/* No room for another directory, and none is begun. */
 	assert_false(ma_exact_enter(&heap, me, UINT64_C(1) << 40, &block));
-	assert_false(ma_exact_find(&heap, UINT64_C(1) << 40, &found));
-	assert_true(ma_exact_take(&heap, me, 4096, &found));
+	assert_null(ma_exact_find(&heap, UINT64_C(1) << 40, &found));
+	assert_true(take_out(me, 4096, &found));
 	/* An arena that is smaller than one directory is none. */
 	assert_int_equal(make_with(100), -1);
 	/* What the ident claims beyond the mapping does not count. */
@@ -210,13 +219,13 @@ static void test_lock(void **state)
 	/* A frame of this thread further up the stack holds it: refused, at once. */
 	area->exact.lock = 1;
 	assert_false(ma_exact_enter(&heap, nested, 0x2000, &block));
-	assert_false(ma_exact_take(&heap, nested, 0x1000, &taken));
+	assert_false(take_out(nested, 0x1000, &taken));
 	/* No frame does: it was left behind. */
 	assert_true(ma_exact_enter(&heap, me, 0x2000, &block));
 	assert_int_equal(area->exact.lock, 0);
 	/* Somebody holds it who will never come back. */
 	area->exact.lock = 4711;
-	assert_true(ma_exact_take(&heap, me, 0x2000, &taken));
+	assert_true(take_out(me, 0x2000, &taken));
 	assert_int_equal(area->exact.lock, 0);
 }
 
@@ -231,7 +240,7 @@ static void *churn(void *argument)
 		struct ma_exact_block block = {.size_bytes = caller.tid, .site = 1}, taken;
 
 		if (ma_exact_find(&heap, address, &taken))
-			wrong += !ma_exact_take(&heap, caller, address, &taken) ||
+			wrong += !take_out(caller, address, &taken) ||
 				 taken.size_bytes != caller.tid;
 		else
 			wrong += !ma_exact_enter(&heap, caller, address, &block);
@@ -240,7 +249,7 @@ static void *churn(void *argument)
 		struct ma_exact_block taken;
 
 		if (ma_exact_find(&heap, base + n * 1024, &taken))
-			wrong += !ma_exact_take(&heap, caller, base + n * 1024, &taken);
+			wrong += !take_out(caller, base + n * 1024, &taken);
 	}
 	return (void *)wrong;
 }
