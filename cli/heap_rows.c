@@ -6,12 +6,15 @@
  */
 #include "cli/heap_rows.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/alloc.h"
 #include "cli/display.h"
 #include "proto/area.h"
+
+static const uint64_t least_age_ns = 1000000000;
 
 /* A frame of a stack: function and line; inlined functions are frames of their own. */
 struct frame {
@@ -78,12 +81,12 @@ static int by_place(const void *a, const void *b)
 	return order ? order : (x->sample > y->sample) - (x->sample < y->sample);
 }
 
-static int by_held(const void *a, const void *b)
+static int by_rank(const void *a, const void *b)
 {
-	const struct ma_heap_figures *x = &((const struct ma_heap_row *)a)->figures;
-	const struct ma_heap_figures *y = &((const struct ma_heap_row *)b)->figures;
-	if (x->held_bytes != y->held_bytes)
-		return x->held_bytes < y->held_bytes ? 1 : -1;
+	const struct ma_heap_row *left = a, *right = b;
+	const struct ma_heap_figures *x = &left->figures, *y = &right->figures;
+	if (left->rank_bytes != right->rank_bytes)
+		return left->rank_bytes < right->rank_bytes ? 1 : -1;
 	if (x->live_bytes != y->live_bytes)
 		return x->live_bytes < y->live_bytes ? 1 : -1;
 	if (x->peak_bytes != y->peak_bytes)
@@ -187,6 +190,14 @@ static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
 		row->own = own_place(profile, heaviest);
 }
 
+double ma_heap_resolution(const Memattach__Heap *heap)
+{
+	const Memattach__Sampler *sampler = heap->sampler;
+	if (!sampler || sampler->mode != MEMATTACH__SAMPLER__MODE__SAMPLED)
+		return 0;
+	return MA_HEAP_RESOLUTION_INTERVALS * (double)sampler->interval_bytes;
+}
+
 void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile)
 {
 	size_t count = profile->n_sample;
@@ -201,13 +212,18 @@ void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *prof
 			entries[i].place.line = profile->heap->site[i]->flags;
 	}
 	qsort(entries, count, sizeof *entries, by_place);
+	bool settled = !profile->heap || profile->heap->held_age_nanos >= least_age_ns;
+	double least_held = profile->heap ? ma_heap_resolution(profile->heap) : 0;
 	for (size_t start = 0, end; start < count; start = end) {
 		for (end = start + 1; end < count; end++)
 			if (compare_frames(entries[start].place, entries[end].place) != 0)
 				break;
-		make_row(&rows->rows[rows->count++], profile, entries + start, end - start);
+		struct ma_heap_row *row = &rows->rows[rows->count++];
+		make_row(row, profile, entries + start, end - start);
+		if (settled && row->figures.held_bytes >= least_held)
+			row->rank_bytes = row->figures.held_bytes;
 	}
-	qsort(rows->rows, rows->count, sizeof *rows->rows, by_held);
+	qsort(rows->rows, rows->count, sizeof *rows->rows, by_rank);
 	free(entries);
 }
 

@@ -45,9 +45,16 @@ struct ma_heap_row {
 	double caller_share;    /* of the row's live bytes that came through this caller, 0 .. 1 */
 	size_t callers;         /* how many there are */
 	struct ma_heap_figures figures;
+	double rank_bytes; /* what the rows are ranked by, before the live bytes */
 };
 
-/* Embedded. rows are ranked by held, then live bytes. */
+/*
+ * Embedded. Rows are ranked by held bytes, then live bytes. What is held below the resolution of
+ * the sampling (ma_heap_resolution) is a draw of luck and counts as nothing; and while what is
+ * called held is younger than a second, live bytes decide alone.
+ */
+enum { MA_HEAP_RESOLUTION_INTERVALS = 3 };
+
 struct ma_heap_rows {
 	struct ma_heap_row *rows; /* owned */
 	size_t count;
@@ -55,6 +62,9 @@ struct ma_heap_rows {
 
 void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile);
 void ma_heap_rows_fini(struct ma_heap_rows *rows);
+
+/* Bytes under which a site may have gone unseen: three intervals, 0 in exact mode. */
+double ma_heap_resolution(const Memattach__Heap *heap);
 
 /* Adds b to a. */
 void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b);

@@ -202,7 +202,7 @@ static void write_not_seen(struct ma_json *json, const Memattach__Heap *heap)
 	const Memattach__Loss none = MEMATTACH__LOSS__INIT;
 	const Memattach__Loss *loss = heap->loss ? heap->loss : &none;
 	ma_json_begin_object(json, "not_seen");
-	ma_json_whole(json, "resolution_bytes", ma_summary_resolution(heap));
+	ma_json_whole(json, "resolution_bytes", ma_heap_resolution(heap));
 	ma_json_unsigned(json, "dropped_allocs", loss->dropped_allocs);
 	ma_json_unsigned(json, "dropped_frees", loss->dropped_frees);
 	ma_json_unsigned(json, "dropped_maps", loss->dropped_maps);

@@ -47,7 +47,7 @@ static unsigned numbers_width(const bool shown[COLUMNS])
 
 static bool is_sampled(const struct ma_summary *summary)
 {
-	return ma_summary_resolution(summary->profile->heap) > 0;
+	return ma_heap_resolution(summary->profile->heap) > 0;
 }
 
 static void choose_columns(struct table *table)

@@ -13,7 +13,7 @@
 #include "cli/terminal.h"
 #include "proto/interval.h"
 
-enum { LABEL = 8, WIDE_LABEL = 10, LIMIT_CELLS = 20, RESOLUTION_INTERVALS = 3, NOTES_SHOWN = 6 };
+enum { LABEL = 8, WIDE_LABEL = 10, LIMIT_CELLS = 20, NOTES_SHOWN = 6 };
 
 #define GAP "   "
 
@@ -21,14 +21,6 @@ double ma_summary_plus_minus(double value, double variance)
 {
 	struct ma_interval interval = ma_interval_95(value, variance);
 	return (interval.high - interval.low) / 2;
-}
-
-double ma_summary_resolution(const Memattach__Heap *heap)
-{
-	const Memattach__Sampler *sampler = heap->sampler;
-	if (!sampler || sampler->mode != MEMATTACH__SAMPLER__MODE__SAMPLED)
-		return 0;
-	return RESOLUTION_INTERVALS * (double)sampler->interval_bytes;
 }
 
 /* An escaped copy of a target's string, cut to so many columns. */
@@ -270,17 +262,17 @@ static void write_memory(struct ma_flow *flow, const struct ma_summary *summary)
 static void write_resolution(struct ma_flow *flow, const Memattach__Heap *heap)
 {
 	const Memattach__Sampler *sampler = heap->sampler;
-	double resolution = ma_summary_resolution(heap);
+	double resolution = ma_heap_resolution(heap);
 	char was[80] = "";
 	if (!(resolution > 0))
 		return;
 	if (sampler->interval_max_bytes > sampler->interval_bytes)
 		snprintf(was, sizeof was, "; under %s while the interval was longest",
-			 ma_format_setting(RESOLUTION_INTERVALS *
+			 ma_format_setting(MA_HEAP_RESOLUTION_INTERVALS *
 					   (double)sampler->interval_max_bytes)
 				 .text);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "sites under %s (%d intervals%s) may be missing",
-		     ma_format_setting(resolution).text, RESOLUTION_INTERVALS, was);
+		     ma_format_setting(resolution).text, MA_HEAP_RESOLUTION_INTERVALS, was);
 }
 
 /* What was lost, each kind by its name; kinds that did not happen are not mentioned. */

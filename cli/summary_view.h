@@ -32,7 +32,4 @@ void ma_summary_table_write(struct ma_text *text, const struct ma_summary *summa
 /* Half the length of the 95 % interval; 0 for exact figures. */
 double ma_summary_plus_minus(double value, double variance);
 
-/* Bytes under which a site may have gone unseen: three intervals, 0 in exact mode. */
-double ma_summary_resolution(const Memattach__Heap *heap);
-
 #endif

@@ -10,8 +10,14 @@ struct shade {
 	int direct, of_256, of_16;
 };
 
-#define OWN          {-1, -1, -1}
-#define SHADE(d, x, a) {0x##d, x, a}
+#define OWN                                                                                        \
+	{                                                                                          \
+		-1, -1, -1                                                                         \
+	}
+#define SHADE(d, x, a)                                                                             \
+	{                                                                                          \
+		0x##d, x, a                                                                        \
+	}
 
 struct look {
 	struct shade text, ground;

@@ -22,9 +22,9 @@ enum ma_role {
 	MA_ROLE_PICKED, /* the row that the next key is about */
 	MA_ROLE_FUNCTION,
 	MA_ROLE_FILE,
-	MA_ROLE_RSS,   /* in graphs */
-	MA_ROLE_LIVE,  /* in graphs */
-	MA_ROLE_RATE,  /* in graphs */
+	MA_ROLE_RSS,    /* in graphs */
+	MA_ROLE_LIVE,   /* in graphs */
+	MA_ROLE_RATE,   /* in graphs */
 	MA_ROLE_FREEZE, /* banners */
 	MA_ROLE_ALARM,
 	MA_ROLE_FRAME, /* of boxes */

@@ -14,10 +14,14 @@ static const struct ma_terminfo entries[] = {
 static const struct {
 	const char *prefix, *entry;
 } families[] = {
-	{"dumb", NULL},         {"unknown", NULL},
-	{"tmux", "tmux-256color"}, {"screen-256", "screen-256color"},
-	{"screen", "screen"},   {"linux", "linux"},
-	{"vt", "vt100"},        {"", "xterm-256color"},
+	{"dumb", NULL},
+	{"unknown", NULL},
+	{"tmux", "tmux-256color"},
+	{"screen-256", "screen-256color"},
+	{"screen", "screen"},
+	{"linux", "linux"},
+	{"vt", "vt100"},
+	{"", "xterm-256color"},
 };
 
 static bool begins(const char *text, const char *prefix)
@@ -46,8 +50,8 @@ const struct ma_terminfo *ma_terminfo_nearest(const char *term)
 
 const struct ma_terminfo *ma_terminfo_direct(const char *term)
 {
-	static const char *const like_xterm[] = {"xterm", "alacritty", "foot", "wezterm",
-						 "konsole", "gnome", "vte", "st-", "ghostty"};
+	static const char *const like_xterm[] = {"xterm", "alacritty", "foot", "wezterm", "konsole",
+						 "gnome", "vte",       "st-",  "ghostty"};
 	const char *promise = getenv("COLORTERM");
 	if (!promise || (strcmp(promise, "truecolor") != 0 && strcmp(promise, "24bit") != 0))
 		return NULL;

@@ -47,6 +47,7 @@ static void test_rows(void **state)
 	(void)state;
 	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
 	struct ma_heap_rows rows;
+	profile->heap->sampler->interval_bytes = 0;
 	ma_heap_rows_make(&rows, profile);
 	assert_int_equal(rows.count, 5);
 
@@ -81,6 +82,32 @@ static void test_rows(void **state)
 	memattach__profile__free_unpacked(profile, NULL);
 }
 
+/* The place of the first row. */
+static int64_t first_line(const Memattach__Profile *profile)
+{
+	struct ma_heap_rows rows;
+	ma_heap_rows_make(&rows, profile);
+	int64_t line = rows.rows[0].place.line;
+	ma_heap_rows_fini(&rows);
+	return line;
+}
+
+/* Held bytes decide, unless they are fewer than sampling can tell, or younger than a second. */
+static void test_rank(void **state)
+{
+	(void)state;
+	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
+	profile->heap->sampler->interval_bytes = 30;
+	assert_int_equal(first_line(profile), 346);
+	profile->heap->sampler->interval_bytes = 31;
+	assert_int_equal(first_line(profile), 9);
+	profile->heap->sampler->mode = MEMATTACH__SAMPLER__MODE__EXACT;
+	assert_int_equal(first_line(profile), 346);
+	profile->heap->held_age_nanos = 999999999;
+	assert_int_equal(first_line(profile), 9);
+	memattach__profile__free_unpacked(profile, NULL);
+}
+
 static void test_without_heap(void **state)
 {
 	(void)state;
@@ -110,6 +137,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_rank),
 		cmocka_unit_test(test_without_heap),
 		cmocka_unit_test(test_empty),
 	};
