@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/session_report.h"
+#include "daemon/viewer.h"
 #include "proto/control.pb-c.h"
 
 /* A request being answered. */
@@ -290,6 +291,24 @@ static int configure(struct call *call, struct ma_error *error)
 	return 0;
 }
 
+static int live(struct call *call, struct ma_error *error)
+{
+	const Memattach__LiveQuery *query = call->request->live;
+	struct ma_session *session = session_of(call, query->pid);
+	Memattach__LiveView *view;
+	if (!session)
+		return unknown_process(query->pid, error);
+	is_tracking(session);
+	ma_session_touch(session);
+	int code = ma_viewer_answer(session, query, &call->pool, &view, error);
+	if (code < 0)
+		return code;
+	view->session = ma_session_report(session, &call->pool);
+	call->reply.reply_case = MEMATTACH__REPLY__REPLY_LIVE;
+	call->reply.live = view;
+	return 0;
+}
+
 typedef int handler(struct call *call, struct ma_error *error);
 
 static handler *const handlers[] = {
@@ -305,6 +324,7 @@ static handler *const handlers[] = {
 	[MEMATTACH__REQUEST__WHAT_DISMISS] = dismiss,
 	[MEMATTACH__REQUEST__WHAT_SHUTDOWN] = stop,
 	[MEMATTACH__REQUEST__WHAT_CONFIGURE] = configure,
+	[MEMATTACH__REQUEST__WHAT_LIVE] = live,
 };
 
 static int dispatch(struct call *call, struct ma_error *error)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "daemon/viewer.h"
+
 enum { ENDED_POLL_MS = 60000 }; /* between two looks whether an ended session expired */
 
 struct ma_session *ma_sessions_find(const struct ma_sessions *sessions, pid_t pid)
@@ -86,6 +88,7 @@ uint64_t ma_sessions_poll(struct ma_sessions *sessions, uint64_t now_ms)
 			session->end_logged = true;
 			ma_log_line(sessions->log, "%d: %s", session->pid, session->end.sentence);
 		}
+		ma_viewer_tidy(session, now_ms);
 		if (ma_session_is_stale(session, now_ms))
 			drop(sessions, i - 1);
 	}

@@ -146,6 +146,7 @@ static bool fill_head(struct ma_viewer_answer *answer, uint64_t now_ms)
 	}
 	heap->memory->pss_bytes = viewer->pss_bytes;
 	Memattach__LiveView *view = answer->view;
+	view->process = heap->process;
 	view->memory = heap->memory;
 	view->totals = heap->totals;
 	view->loss = heap->loss;
