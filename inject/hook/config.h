@@ -85,7 +85,7 @@ struct ma_thunk_data {
 
 /* What a pass under the loader's lock is to do. */
 enum ma_pass {
-	MA_PASS_NONE = 0,
+	MA_PASS_NONE = 0, /* while the hook runs, as PATCH: the target has loaded something */
 	MA_PASS_PATCH = 1,   /* patch slots of every object, free-like functions first */
 	MA_PASS_RESTORE = 2, /* put back every slot that still holds our thunk */
 };

@@ -99,6 +99,7 @@ int ma_hook_start(struct ma_hook_config *config)
 		return INVALID;
 	switch_symbols_on();
 	config->tables_foreign = ma_python_tables_install();
+	__atomic_store_n(&ma_hook.running, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(ma_hook.gate, 1, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -109,7 +110,7 @@ int ma_hook_stop(struct ma_hook_config *config)
 
 	if (config != ma_hook.config)
 		return INVALID;
-	ma_hook.stopping = 1;
+	__atomic_store_n(&ma_hook.running, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(ma_hook.gate, 0, __ATOMIC_RELEASE);
 	for (uint32_t fn = 0; fn < MA_FN_COUNT; fn++)
 		__atomic_store_n(&thunks->target[fn], thunks->next[fn], __ATOMIC_RELEASE);

@@ -28,20 +28,31 @@ static bool is_at_rest(void)
 	return loader->r_state == RT_CONSISTENT;
 }
 
+/* What the boot code asks for; nothing asked for, and running: the target has loaded something. */
+static enum ma_pass wanted_pass(void)
+{
+	const struct ma_hook_config *config = ma_hook.config;
+
+	if (!config)
+		return MA_PASS_NONE;
+	if (config->pass == MA_PASS_NONE && ma_hook.running)
+		return MA_PASS_PATCH;
+	return (enum ma_pass)config->pass;
+}
+
 __attribute__((used)) static function *resolve(void)
 {
-	struct ma_hook_config *config = ma_hook.config;
+	enum ma_pass pass = wanted_pass();
 
-	if (!config || config->pass == MA_PASS_NONE)
+	if (pass == MA_PASS_NONE)
 		return nothing;
-	if (config->pass == MA_PASS_PATCH && ma_hook.stopping)
-		return nothing;
-	if (!is_at_rest()) {
-		config->passes_failed++;
+	if (is_at_rest()) {
+		ma_pass_run(pass);
+	} else {
+		/* In the middle of a dlopen: what runs us is code that the loader calls. */
+		ma_hook.config->passes_failed += !ma_hook.running;
 		ma_tls()->dirty = 1;
-		return nothing;
 	}
-	ma_pass_run((enum ma_pass)config->pass);
 	return nothing;
 }
 

@@ -25,7 +25,7 @@ struct ma_hook {
 	uint64_t tid_offset;
 	uint32_t mode;
 	uint32_t generation; /* of the attach; a thread's state from another one is void */
-	uint32_t stopping;   /* ma_hook_stop ran: no more patching */
+	uint32_t running;    /* between ma_hook_start and ma_hook_stop */
 	struct ma_hook_config *config;
 	struct ma_thunk_data *thunks;
 	struct ma_exact_heap exact; /* exact mode only */

@@ -180,6 +180,7 @@ int inside_pass(uint32_t kind)
 {
 	config->pass = kind;
 	dlsym(hook_handle, "ma_hook_pass");
+	config->pass = MA_PASS_NONE;
 	return (int)config->slots_patched;
 }
 
@@ -210,7 +211,6 @@ int inside_detach(void)
 	if (call("ma_hook_stop"))
 		return 1;
 	inside_pass(MA_PASS_RESTORE);
-	config->pass = MA_PASS_NONE;
 	return dlclose(hook_handle) ? 2 : 0;
 }
 
