@@ -112,12 +112,14 @@ int ma_boot_finish(struct ma_session *session, uint64_t base, bool on_thread, ui
 		int failed = ma_memory_read(memory, ma_raddr(base + MA_RESIDENT_DATA), resident,
 					    READ_BYTES, error);
 
+		if (failed && ma_view_ended(&session->view)) {
+			ma_error_set(error, MA_ERR_NO_PROCESS, 0,
+				     "waiting for the loader in process %d", session->pid);
+			ma_error_answer(error, "the process has just ended");
+			return MA_ERR_NO_PROCESS;
+		}
 		if (failed)
-			return ma_view_ended(&session->view)
-				       ? ma_error_set(error, MA_ERR_NO_PROCESS, 0,
-						      "waiting for the loader in process %d",
-						      session->pid)
-				       : failed;
+			return failed;
 		if (resident->boot.done &&
 		    !(on_thread && thread_exists(session, resident->boot.tid)))
 			return 0;
