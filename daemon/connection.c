@@ -178,10 +178,10 @@ uint8_t *ma_connection_reply_room(struct ma_connection *connection, size_t bytes
 	connection->out_bytes = 0;
 	connection->out_sent = 0;
 	connection->out = NULL;
-	if (bytes > MA_CHANNEL_MAX_REPLY_BYTES)
-		return NULL;
-	connection->out = malloc(MA_CHANNEL_HEADER_BYTES + bytes);
-	if (!connection->out)
+	if (bytes <= MA_CHANNEL_MAX_REPLY_BYTES)
+		connection->out = malloc(MA_CHANNEL_HEADER_BYTES + bytes);
+	connection->broken = !connection->out;
+	if (connection->broken)
 		return NULL;
 	connection->out_bytes = MA_CHANNEL_HEADER_BYTES + bytes;
 	return connection->out + MA_CHANNEL_HEADER_BYTES;

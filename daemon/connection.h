@@ -37,6 +37,8 @@ struct ma_connection {
 	size_t out_bytes;
 	size_t out_sent;
 
+	bool broken; /* a reply could not be made: to be destroyed */
+
 	uint64_t stalled_since_ms; /* 0 = nothing is outstanding */
 
 	/* a snapshot that was asked for and is being made, or waits for its turn */
@@ -65,8 +67,8 @@ int ma_connection_read(struct ma_connection *connection, uint64_t now_ms, struct
 /* Forgets the request that was read; descriptors that nobody took (still >= 0) are closed. */
 void ma_connection_end_request(struct ma_connection *connection);
 
-/* Makes room for a reply of that many bytes, to be packed in place: returns where; NULL: no memory.
- * Then ma_connection_reply_packed. */
+/* Makes room for a reply of that many bytes, to be packed in place: returns where; NULL: no memory,
+ * the connection is broken. Then ma_connection_reply_packed. */
 uint8_t *ma_connection_reply_room(struct ma_connection *connection, size_t bytes);
 void ma_connection_reply_packed(struct ma_connection *connection);
 

@@ -4,7 +4,6 @@
 #include "daemon/requests.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 #include "daemon/session_report.h"
@@ -31,7 +30,7 @@ static void send_reply(struct ma_connection *connection, Memattach__Reply *reply
 	uint8_t *room =
 		ma_connection_reply_room(connection, memattach__reply__get_packed_size(reply));
 	if (!room)
-		return; /* the client sees its time run out, or the connection close */
+		return; /* no memory: the connection is closed, which the client understands */
 	memattach__reply__pack(reply, room);
 	ma_connection_reply_packed(connection);
 }
@@ -73,17 +72,6 @@ static struct ma_session *session_of(const struct call *call, pid_t pid)
 	return ma_sessions_find(&call->server->sessions, pid);
 }
 
-/* Has the process of a session that still tracks ended just now? Then the session learns of it. */
-static bool is_tracking(struct ma_session *session)
-{
-	if (!session || session->state != MA_SESSION_TRACKING)
-		return false;
-	struct pollfd ended = {.fd = session->pidfd, .events = POLLIN};
-	if (poll(&ended, 1, 0) == 1)
-		ma_session_exited(session);
-	return session->state == MA_SESSION_TRACKING;
-}
-
 static int hello(struct call *call, struct ma_error *error)
 {
 	(void)error;
@@ -98,7 +86,7 @@ static int begin_attach(struct call *call, struct ma_error *error)
 	uint64_t owner = ma_locks_owner(&call->server->locks, pid);
 	if (owner && owner != call->connection->id)
 		answer_grant(call, MEMATTACH__GRANT__STATE__BUSY);
-	else if (is_tracking(session_of(call, pid)))
+	else if (ma_session_is_tracking(session_of(call, pid)))
 		answer_grant(call, MEMATTACH__GRANT__STATE__SERVED);
 	else if (ma_locks_take(&call->server->locks, pid, call->connection->id))
 		answer_grant(call, MEMATTACH__GRANT__STATE__GRANTED);
@@ -126,7 +114,7 @@ static int attached(struct call *call, struct ma_error *error)
 		return code;
 	}
 	struct ma_session *before = session_of(call, from->pid);
-	if (is_tracking(before))
+	if (ma_session_is_tracking(before))
 		ma_session_finish(before, MA_SESSION_HOOK_LOST, "attached anew by somebody else");
 	struct ma_session_request request = {
 		.pid = from->pid,
@@ -175,7 +163,7 @@ static int begin_detach(struct call *call, struct ma_error *error)
 		return 0;
 	}
 	struct ma_session *session = session_of(call, pid);
-	if (!is_tracking(session)) {
+	if (!ma_session_is_tracking(session)) {
 		answer_grant(call, MEMATTACH__GRANT__STATE__NOT_SERVED);
 		return 0;
 	}
@@ -189,7 +177,7 @@ static int detached(struct call *call, struct ma_error *error)
 	(void)error;
 	pid_t pid = call->request->detached->pid;
 	struct ma_session *session = session_of(call, pid);
-	if (is_tracking(session))
+	if (ma_session_is_tracking(session))
 		ma_session_finish(session, MA_SESSION_DETACHED, "detached");
 	ma_locks_give(&call->server->locks, pid, call->connection->id);
 	answer_done(call);
@@ -208,7 +196,7 @@ static int answer_sessions(struct call *call, pid_t pid, struct ma_error *error)
 		struct ma_session *session = sessions->all[i];
 		if (pid && session->pid != pid)
 			continue;
-		is_tracking(session);
+		ma_session_is_tracking(session);
 		reports[call->sessions.n_session++] = ma_session_report(session, &call->pool);
 	}
 	if (call->pool.failed)
@@ -239,7 +227,7 @@ static int snapshot(struct call *call, struct ma_error *error)
 	struct ma_session *session = session_of(call, query->pid);
 	if (!session)
 		return unknown_process(query->pid, error);
-	is_tracking(session);
+	ma_session_is_tracking(session);
 	ma_session_touch(session);
 	struct ma_connection *connection = call->connection;
 	connection->snapshot_pid = query->pid;
@@ -281,7 +269,7 @@ static int configure(struct call *call, struct ma_error *error)
 {
 	const Memattach__Configure *from = call->request->configure;
 	struct ma_session *session = session_of(call, from->pid);
-	if (!is_tracking(session))
+	if (!ma_session_is_tracking(session))
 		return unknown_process(from->pid, error);
 	ma_session_touch(session);
 	session->keep = from->keep;
@@ -298,7 +286,7 @@ static int live(struct call *call, struct ma_error *error)
 	Memattach__LiveView *view;
 	if (!session)
 		return unknown_process(query->pid, error);
-	is_tracking(session);
+	ma_session_is_tracking(session);
 	ma_session_touch(session);
 	int code = ma_viewer_answer(session, query, &call->pool, &view, error);
 	if (code < 0)

@@ -82,7 +82,7 @@ static bool serve(struct ma_server *server, struct ma_connection *connection, sh
 		return false;
 	if (events & (POLLERR | POLLHUP | POLLNVAL) && !(events & POLLIN))
 		return false;
-	return !ma_connection_is_stalled(connection, now_ms);
+	return !connection->broken && !ma_connection_is_stalled(connection, now_ms);
 }
 
 static void finish_snapshots(struct ma_server *server)

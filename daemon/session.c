@@ -205,6 +205,14 @@ void ma_session_destroy(struct ma_session *session)
 static void renew(struct ma_session *session, uint64_t now_ms)
 {
 	struct ma_control *control = &session->map.area->control;
+	if (session->renewed_ms && now_ms - session->renewed_ms > MA_SESSION_LEASE_MS)
+		ma_notes_add(
+			&session->notes, ma_clock_realtime_ns(),
+			"The daemon stood still for %llu s; what was allocated after the first "
+			"%d s of that was not seen.",
+			(unsigned long long)((now_ms - session->renewed_ms) / 1000),
+			MA_SESSION_LEASE_MS / 1000);
+	session->renewed_ms = now_ms;
 	uint64_t lease_ticks = (uint64_t)session->map.ident.tsc_khz * MA_SESSION_LEASE_MS;
 	__atomic_store_n(&control->clock_ms, (uint32_t)(now_ms - session->attach_monotonic_ms),
 			 __ATOMIC_RELAXED);
@@ -279,6 +287,17 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 				  "the shared memory was cut off by the process");
 	session->next_poll_ms = now_ms + session->poll_interval_ms;
 	return session->state == MA_SESSION_TRACKING ? session->next_poll_ms : UINT64_MAX;
+}
+
+bool ma_session_is_tracking(struct ma_session *session)
+{
+	if (!session || session->state != MA_SESSION_TRACKING)
+		return false;
+	if (has_ended(session->pidfd))
+		ma_session_exited(session);
+	else
+		ma_session_watch_hook(session);
+	return session->state == MA_SESSION_TRACKING;
 }
 
 void ma_session_detach_begin(struct ma_session *session)

@@ -123,6 +123,7 @@ struct ma_session {
 
 	uint64_t attach_monotonic_ms; /* on our clock */
 	uint64_t query_monotonic_ms;  /* last asked */
+	uint64_t renewed_ms;          /* when the hook's lease was last renewed; 0 = never */
 	uint64_t next_poll_ms;        /* monotonic */
 	uint64_t next_second_ms;
 	uint64_t next_rebuild_ms;
@@ -153,6 +154,10 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms);
 /* The pidfd polled readable. */
 void ma_session_exited(struct ma_session *session);
 
+/* Does it still track, at this very moment? Looks whether the process ended or the hook is gone,
+ * and if so ends the session. NULL: no. */
+bool ma_session_is_tracking(struct ma_session *session);
+
 /* A detach begins: sampling off, everything taken in. cancel: it did not happen, go on. */
 void ma_session_detach_begin(struct ma_session *session);
 void ma_session_detach_cancel(struct ma_session *session);
@@ -174,6 +179,9 @@ void ma_session_ingest(struct ma_session *session, uint64_t now_ms, bool flush);
 
 /* session_second.c: once a second, while tracking. */
 void ma_session_second(struct ma_session *session, uint64_t now_ms);
+
+/* Looks whether the hook is still in place; ends the session when it is not. */
+void ma_session_watch_hook(struct ma_session *session);
 
 /* session_end.c: the end of tracking, for any reason. sentence is printf-like. */
 void ma_session_finish(struct ma_session *session, enum ma_session_how how, const char *sentence,

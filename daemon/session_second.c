@@ -95,10 +95,23 @@ static void watch_tables(struct ma_session *session)
 	}
 }
 
-static void watch_hook(struct ma_session *session)
+/* The hook says itself when it found its memory damaged. */
+static bool hook_gave_up(const struct ma_session *session)
+{
+	struct ma_counters counters;
+	ma_session_counters(session, &counters);
+	return counters.fault == MA_FAULT_CORRUPT;
+}
+
+void ma_session_watch_hook(struct ma_session *session)
 {
 	if (session->detaching)
 		return;
+	if (hook_gave_up(session)) {
+		ma_session_finish(session, MA_SESSION_HOOK_LOST,
+				  "the hook found its memory damaged and switched itself off");
+		return;
+	}
 	switch (ma_hook_watch_look(&session->watch, session->process.proc_fd)) {
 	case MA_HOOK_PRESENT:
 		watch_tables(session);
@@ -151,7 +164,7 @@ void ma_session_second(struct ma_session *session, uint64_t now_ms)
 	verify_regions(session);
 	note_budget(session);
 	session->seconds++;
-	watch_hook(session);
+	ma_session_watch_hook(session);
 	if (session->state == MA_SESSION_TRACKING)
 		expire(session, now_ms);
 }

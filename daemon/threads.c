@@ -3,6 +3,7 @@
 #include "daemon/threads.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,18 @@ static uint32_t innermost_id(int proc_fd, const char *task)
 		at = end;
 	}
 	return id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
+/* Does the process have a PID namespace of its own, below the one that we see it from? */
+static bool is_nested(int proc_fd)
+{
+	char text[4096];
+	if (ma_proc_text_read_at(proc_fd, "status", text, sizeof text) < 0)
+		return false;
+	static const char key[] = "\nNSpid:\t";
+	const char *line = strstr(text, key);
+	const char *first = line ? line + strlen(key) : "";
+	return first[strcspn(first, "\t\n")] == '\t';
 }
 
 static bool read_name(int proc_fd, const char *task, char name[MA_THREAD_NAME_BYTES])
@@ -98,30 +111,39 @@ static bool name_task(void *context, int proc_fd, const char *task)
 	return search->wanted == 0;
 }
 
+/* Renews what is known of a slot. Returns whether its name should be looked up. */
+static bool renew_slot(struct ma_thread_name *known, uint32_t tid, bool all_again)
+{
+	bool is_new = tid != known->tid;
+	if (is_new)
+		*known = (struct ma_thread_name){.tid = tid};
+	return tid && (is_new || all_again);
+}
+
 void ma_threads_refresh(struct ma_threads *threads, const struct ma_area *area, int proc_fd,
 			bool all_again)
 {
 	struct search search = {.threads = threads};
 	for (int slot = 1; slot < MA_THREAD_SLOTS; slot++) {
-		struct ma_thread_name *known = &threads->slots[slot];
 		uint32_t tid = __atomic_load_n(&area->threads[slot].tid, __ATOMIC_RELAXED);
-		if (tid != known->tid)
-			*known = (struct ma_thread_name){.tid = tid};
-		else if (known->name[0] && !all_again)
-			continue;
-		if (!tid)
-			continue;
-		/* Nearly always the namespaces agree, and the id is the name of the task. */
-		char task[16];
-		snprintf(task, sizeof task, "%u", tid);
-		if (innermost_id(proc_fd, task) == tid)
-			read_name(proc_fd, task, known->name);
-		else
+		if (renew_slot(&threads->slots[slot], tid, all_again))
 			search.wanted |= UINT64_C(1) << slot;
 	}
+	if (!search.wanted)
+		return;
 	bool complete;
-	if (search.wanted)
+	if (is_nested(proc_fd)) {
 		each_task(proc_fd, name_task, &search, &complete);
+		return;
+	}
+	/* Nearly always the namespaces agree: then the id is the name of the task. */
+	for (int slot = 1; slot < MA_THREAD_SLOTS; slot++) {
+		struct ma_thread_name *known = &threads->slots[slot];
+		char task[16];
+		snprintf(task, sizeof task, "%u", known->tid);
+		if (search.wanted & UINT64_C(1) << slot)
+			read_name(proc_fd, task, known->name);
+	}
 }
 
 static bool is_task(void *context, int proc_fd, const char *task)
@@ -132,6 +154,10 @@ static bool is_task(void *context, int proc_fd, const char *task)
 
 bool ma_threads_is_alive(int proc_fd, uint32_t tid)
 {
+	char path[32];
 	bool complete;
+	snprintf(path, sizeof path, "task/%u", tid);
+	if (!is_nested(proc_fd))
+		return faccessat(proc_fd, path, F_OK, 0) == 0 || errno != ENOENT;
 	return each_task(proc_fd, is_task, &tid, &complete) || !complete;
 }

@@ -288,6 +288,22 @@ static void test_from_attach_to_kill(void **state)
 	fake_target_end(&target);
 }
 
+/* A process that became another program is not taken for one that is served still. */
+static void test_exec(void **state)
+{
+	(void)state;
+	struct fake_target target;
+	fake_target_start(&target, MA_MODE_SAMPLED, 0);
+	int fd = connect_to_daemon();
+	attach(fd, &target);
+	fake_target_order(&target, FAKE_EXEC);
+	assert_int_equal(grant_of(ask_about(fd, MEMATTACH__REQUEST__WHAT_BEGIN_ATTACH, target.pid)),
+			 MEMATTACH__GRANT__STATE__GRANTED);
+	assert_non_null(strstr(status_of(fd, target.pid).ended, "exec"));
+	close(fd);
+	fake_target_end(&target);
+}
+
 static void test_detach(void **state)
 {
 	(void)state;
@@ -583,6 +599,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_DAEMON(test_from_attach_to_kill),
+		WITH_DAEMON(test_exec),
 		WITH_DAEMON(test_detach),
 		WITH_DAEMON(test_locks),
 		WITH_DAEMON(test_nonsense),

@@ -420,6 +420,40 @@ static void test_exec(void **state)
 	fake_target_end(&target);
 }
 
+static void test_hook_gives_up(void **state)
+{
+	(void)state;
+	struct fake_target target;
+	fake_target_start(&target, MA_MODE_SAMPLED, 0);
+	struct ma_session *session = begin(&target);
+	assert_true(ma_session_is_tracking(session));
+	target.area.area->counters.fault = MA_FAULT_LEASE;
+	assert_true(ma_session_is_tracking(session));
+	target.area.area->counters.fault = MA_FAULT_CORRUPT;
+	assert_false(ma_session_is_tracking(session));
+	assert_int_equal(session->state, MA_SESSION_LOST);
+	assert_true(has_note(session, "switched itself off"));
+	ma_session_destroy(session);
+	fake_target_end(&target);
+}
+
+/* A daemon that was stopped for longer than its lease says so. */
+static void test_stood_still(void **state)
+{
+	(void)state;
+	struct fake_target target;
+	fake_target_start(&target, MA_MODE_SAMPLED, 0);
+	struct ma_session *session = begin(&target);
+	take_in(session);
+	assert_false(has_note(session, "stood still"));
+	session->next_poll_ms = 0;
+	ma_session_poll(session, now_ms() + 45000);
+	assert_true(has_note(session, "stood still for 45 s") ||
+		    has_note(session, "stood still for 44 s"));
+	ma_session_destroy(session);
+	fake_target_end(&target);
+}
+
 static void test_control(void **state)
 {
 	(void)state;
@@ -541,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_lost_frees),      cmocka_unit_test(test_held),
 		cmocka_unit_test(test_regions),         cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_hook_is_watched), cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_hook_gives_up),   cmocka_unit_test(test_stood_still),
 		cmocka_unit_test(test_control),         cmocka_unit_test(test_dead_claims),
 		cmocka_unit_test(test_refuses),         cmocka_unit_test(test_hostile_area),
 	};
