@@ -11,9 +11,9 @@
 #include "proto/error.h"
 
 struct ma_daemon_options {
-	int listen_fd;	       /* a listening socket to serve, taken; -1 = make our own */
-	int ready_fd;	       /* one byte is written here, and it is closed, once we listen; -1 = none */
-	bool foreground;       /* for a service manager: never idle out */
+	int listen_fd;   /* a listening socket to serve, taken; -1 = make our own */
+	int ready_fd;    /* one byte is written here, and it is closed, once we listen; -1 = none */
+	bool foreground; /* for a service manager: never idle out */
 	unsigned idle_seconds; /* without sessions and clients, leave after this; 0 = 300 */
 	const char *log_path;  /* NULL = stderr */
 };
