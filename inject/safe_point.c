@@ -47,13 +47,10 @@ static const char locking_names[] =
 	"__libc_dlclose __cxa_finalize ";
 
 /* System calls that neither an allocator nor the loader makes, in which a thread waits. */
-static const int64_t waiting_calls[] = {SYS_poll,         SYS_ppoll,           SYS_select,
-					SYS_pselect6,     SYS_nanosleep,       SYS_clock_nanosleep,
-					SYS_epoll_wait,   SYS_epoll_pwait,     441,
-					SYS_accept,       SYS_accept4,         SYS_recvfrom,
-					SYS_recvmsg,      SYS_recvmmsg,        SYS_wait4,
-					SYS_waitid,       SYS_rt_sigtimedwait, SYS_pause,
-					SYS_rt_sigsuspend};
+static const int64_t waiting_calls[] = {
+	SYS_poll,  SYS_ppoll,  SYS_select,          SYS_pselect6, SYS_epoll_wait,   SYS_epoll_pwait,
+	441,       SYS_accept, SYS_accept4,         SYS_recvfrom, SYS_recvmsg,      SYS_recvmmsg,
+	SYS_wait4, SYS_waitid, SYS_rt_sigtimedwait, SYS_pause,    SYS_rt_sigsuspend};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -167,6 +164,8 @@ enum ma_waiting ma_safe_waiting(const struct ma_regs *regs)
 
 	if (number == SYS_read)
 		return MA_WAITING_INPUT;
+	if (number == SYS_nanosleep || number == SYS_clock_nanosleep)
+		return MA_WAITING_TIME;
 	/* Semaphores, conditions and joins wait with an absolute limit (or none) in this form; the
 	 * locks of malloc and of the loader use plain FUTEX_WAIT. */
 	if (number == SYS_futex &&

@@ -71,6 +71,7 @@ bool ma_safe_point(const struct ma_safe_rules *rules, struct ma_unwinder *unwind
 enum ma_waiting {
 	MA_WAITING_UNKNOWN, /* not in a system call, or in one that an allocator may make too */
 	MA_WAITING_INPUT,   /* reading; an allocator's configuration is read too, once */
+	MA_WAITING_TIME,    /* asleep; some allocators sleep when their locks are taken */
 	MA_WAITING_EVENT,   /* in a call that neither an allocator nor the loader ever makes */
 };
 enum ma_waiting ma_safe_waiting(const struct ma_regs *regs);
