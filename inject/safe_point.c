@@ -232,7 +232,7 @@ bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int co
 		}
 		i = last + 1;
 	}
-	if (rules->allocator_inside && !is_libc(rules, pc[0]))
+	if (rules->allocator_inside && waiting != MA_WAITING_EVENT)
 		return snprintf(why, room,
 				"the allocator is part of the program and may be running"),
 		       false;
@@ -334,7 +334,8 @@ bool ma_safe_point(const struct ma_safe_rules *rules, struct ma_unwinder *unwind
 		safe = ma_safe_stack(rules, walk->pc, walk->count, waiting, why, room);
 	} else if (!stack_is_clean(rules, regs)) {
 		snprintf(why, room, "its stack could not be walked and points into libc's locks");
-	} else if (waiting == MA_WAITING_EVENT) {
+	} else if (waiting == MA_WAITING_EVENT ||
+		   (waiting == MA_WAITING_TIME && !rules->allocator_inside)) {
 		snprintf(why, room, "safe, it waits");
 		safe = true;
 	} else {
