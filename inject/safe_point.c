@@ -233,9 +233,7 @@ bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int co
 		i = last + 1;
 	}
 	if (rules->allocator_inside && waiting != MA_WAITING_EVENT)
-		return snprintf(why, room,
-				"the allocator is part of the program and may be running"),
-		       false;
+		return unsafe(why, room, "the allocator is part of the program and may be running");
 	snprintf(why, room, "safe, %d frames", count);
 	return true;
 }
