@@ -275,6 +275,8 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	if (before > session->ring_permille)
 		session->ring_permille = before;
 	govern(session, now_ms);
+	/* New threads at once: many do not live for a second. */
+	ma_threads_refresh(&session->threads, session->map.area, session->process.proc_fd, false);
 	if (now_ms >= session->next_second_ms) {
 		session->next_second_ms += SECOND_MS;
 		/* After a stop of the machine or of ours, seconds are not made up for. */

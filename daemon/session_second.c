@@ -157,8 +157,8 @@ void ma_session_second(struct ma_session *session, uint64_t now_ms)
 	int proc_fd = session->process.proc_fd;
 	read_figures(session);
 	add_point(session);
-	ma_threads_refresh(&session->threads, session->map.area, proc_fd,
-			   session->seconds % NAMES_SECONDS == 0);
+	if (session->seconds % NAMES_SECONDS == 0)
+		ma_threads_refresh(&session->threads, session->map.area, proc_fd, true);
 	ma_names_fetch_tables(&session->names, ma_names_read_process, &session->pid);
 	ma_ring_claims_look(&session->claims, session->map.area->rings, proc_fd);
 	verify_regions(session);
