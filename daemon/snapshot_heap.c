@@ -17,15 +17,6 @@ struct filling {
 	struct ma_counters counters;
 };
 
-/* Allocates one message of a type in the pool and initialises it. */
-#define NEW_MESSAGE(filling, type, init)                                                           \
-	({                                                                                         \
-		type *message_ = ma_pool_alloc((filling)->pool, 1, sizeof *message_);              \
-		if (message_)                                                                      \
-			*message_ = (type)init;                                                    \
-		message_;                                                                          \
-	})
-
 static char *text_of(struct filling *filling, const char *text)
 {
 	char *copy = ma_pool_text(filling->pool, text);
@@ -35,9 +26,10 @@ static char *text_of(struct filling *filling, const char *text)
 static Memattach__End *make_end(struct filling *filling)
 {
 	const struct ma_session_end *from = &filling->session->end;
-	Memattach__End *end = NEW_MESSAGE(filling, Memattach__End, MEMATTACH__END__INIT);
+	Memattach__End *end = ma_pool_alloc(filling->pool, 1, sizeof *end);
 	if (!end)
 		return NULL;
+	memattach__end__init(end);
 	end->time_nanos = from->time_ns;
 	end->how = (Memattach__End__How)from->how;
 	end->code = from->code;
@@ -51,10 +43,10 @@ static Memattach__End *make_end(struct filling *filling)
 static void fill_process(struct filling *filling)
 {
 	const struct ma_session *session = filling->session;
-	Memattach__Process *process =
-		NEW_MESSAGE(filling, Memattach__Process, MEMATTACH__PROCESS__INIT);
+	Memattach__Process *process = ma_pool_alloc(filling->pool, 1, sizeof *process);
 	if (!process)
 		return;
+	memattach__process__init(process);
 	char raw[HOST_NAME_MAX + 1] = "", host[4 * HOST_NAME_MAX];
 	if (gethostname(raw, sizeof raw - 1) < 0)
 		raw[0] = 0;
@@ -75,10 +67,10 @@ static void fill_process(struct filling *filling)
 static void fill_sampler(struct filling *filling)
 {
 	const struct ma_session *session = filling->session;
-	Memattach__Sampler *sampler =
-		NEW_MESSAGE(filling, Memattach__Sampler, MEMATTACH__SAMPLER__INIT);
+	Memattach__Sampler *sampler = ma_pool_alloc(filling->pool, 1, sizeof *sampler);
 	if (!sampler)
 		return;
+	memattach__sampler__init(sampler);
 	bool exact = session->map.ident.mode == MA_MODE_EXACT;
 	sampler->mode = exact ? MEMATTACH__SAMPLER__MODE__EXACT : MEMATTACH__SAMPLER__MODE__SAMPLED;
 	if (!exact) {
@@ -96,9 +88,10 @@ static void fill_loss(struct filling *filling)
 {
 	const struct ma_session *session = filling->session;
 	const struct ma_counters *counters = &filling->counters;
-	Memattach__Loss *loss = NEW_MESSAGE(filling, Memattach__Loss, MEMATTACH__LOSS__INIT);
+	Memattach__Loss *loss = ma_pool_alloc(filling->pool, 1, sizeof *loss);
 	if (!loss)
 		return;
+	memattach__loss__init(loss);
 	loss->dropped_allocs = counters->dropped_allocs;
 	loss->dropped_frees = counters->dropped_frees;
 	loss->dropped_maps = counters->dropped_maps + session->regions.refused;
@@ -118,10 +111,10 @@ static void fill_loss(struct filling *filling)
 static void fill_totals(struct filling *filling, const struct ma_session_held *held)
 {
 	const struct ma_session *session = filling->session;
-	Memattach__Totals *totals =
-		NEW_MESSAGE(filling, Memattach__Totals, MEMATTACH__TOTALS__INIT);
+	Memattach__Totals *totals = ma_pool_alloc(filling->pool, 1, sizeof *totals);
 	if (!totals)
 		return;
+	memattach__totals__init(totals);
 	struct ma_heap_view view = ma_session_view(session);
 	struct ma_site_view all, kept;
 	uint32_t peak_ms;
@@ -293,10 +286,10 @@ static void fill_memory(struct filling *filling, bool quick)
 {
 	struct ma_session *session = filling->session;
 	struct ma_memory_figures fresh, *figures = &session->figures;
-	Memattach__Memory *memory =
-		NEW_MESSAGE(filling, Memattach__Memory, MEMATTACH__MEMORY__INIT);
+	Memattach__Memory *memory = ma_pool_alloc(filling->pool, 1, sizeof *memory);
 	if (!memory)
 		return;
+	memattach__memory__init(memory);
 	unsigned ask = quick ? 0 : MA_MEMORY_ASK_PSS;
 	if (session->state == MA_SESSION_TRACKING &&
 	    ma_process_memory_read(&session->process, ask, &fresh, NULL) == 0 &&
@@ -348,10 +341,11 @@ void ma_snapshot_fill_heap(struct ma_snapshot *snapshot, struct ma_session *sess
 			   const struct ma_built_sample *samples, size_t count)
 {
 	struct filling filling = {.pool = &snapshot->pool, .session = session};
-	filling.heap = NEW_MESSAGE(&filling, Memattach__Heap, MEMATTACH__HEAP__INIT);
-	if (!filling.heap)
+	Memattach__Heap *heap = ma_pool_alloc(&snapshot->pool, 1, sizeof *heap);
+	if (!heap)
 		return;
-	Memattach__Heap *heap = filling.heap;
+	memattach__heap__init(heap);
+	filling.heap = heap;
 	uint64_t clock_ms = ma_session_clock_ms(session);
 	snapshot->profile->heap = heap;
 	ma_session_counters(session, &filling.counters);
