@@ -7,8 +7,6 @@
 
 #include "inject/clock.h"
 
-#define READ_BYTES offsetof(struct ma_resident, frame) /* the frame is nobody's business */
-
 static uint64_t boot_address(uint64_t base)
 {
 	return base + MA_RESIDENT_DATA + offsetof(struct ma_resident, boot);
@@ -45,7 +43,7 @@ int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boo
 	struct ma_call_site site = {
 		.stub = base,
 		.control = data + offsetof(struct ma_resident, control),
-		.frame = data + offsetof(struct ma_resident, frame),
+		.frame = base + MA_RESIDENT_FRAME,
 		.stack_top = base + MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES,
 		.tgid = (uint32_t)session->view.process.ns_pid,
 		.tid = session->victim_ns_tid,
@@ -110,7 +108,7 @@ int ma_boot_finish(struct ma_session *session, uint64_t base, bool on_thread, ui
 
 	for (;;) {
 		int failed = ma_memory_read(memory, ma_raddr(base + MA_RESIDENT_DATA), resident,
-					    READ_BYTES, error);
+					    sizeof(*resident), error);
 
 		if (failed && ma_view_ended(&session->view)) {
 			ma_error_set(error, MA_ERR_NO_PROCESS, 0,
@@ -179,7 +177,7 @@ int ma_boot_read(const struct ma_target_memory *memory, uint64_t config_address,
 		 struct ma_resident *resident, struct ma_error *error)
 {
 	uint64_t address = config_address - offsetof(struct ma_resident, config);
-	int failed = ma_memory_read(memory, ma_raddr(address), resident, READ_BYTES, error);
+	int failed = ma_memory_read(memory, ma_raddr(address), resident, sizeof(*resident), error);
 
 	if (failed)
 		return failed;

@@ -24,7 +24,7 @@ int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boo
 
 /*
  * Waits until the op is through and its thread has ended. MA_ERR_UNSAFE at the deadline;
- * MA_ERR_NO_PROCESS. Reads the answers into *resident (all but the frame).
+ * MA_ERR_NO_PROCESS. Reads the answers into *resident.
  */
 int ma_boot_finish(struct ma_session *session, uint64_t base, bool on_thread, uint64_t deadline_ns,
 		   struct ma_resident *resident, struct ma_error *error);

@@ -376,7 +376,7 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 	install->area->ident.thunk_data = install->thunk_data;
 	return ma_memory_write(&session->view.memory,
 			       ma_raddr(install->resident + MA_RESIDENT_DATA), content,
-			       offsetof(struct ma_resident, frame), error);
+			       sizeof(*content), error);
 }
 
 int ma_install(struct ma_install *install, struct ma_session *session,

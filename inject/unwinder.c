@@ -60,14 +60,20 @@ static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwar
 {
 	struct ma_unwinder *unwinder = *userdata;
 	char path[4200];
+	char in_memory[32];
 	int fd;
 
-	if (name[0] == '[') /* the vDSO: libdwfl reads it from memory */
-		return dwfl_linux_proc_find_elf(module, userdata, name, base, file_name, elf);
-	fd = ma_unwinder_open_file(unwinder->view, base, path, sizeof(path));
-	if (fd >= 0)
-		*file_name = strdup(path);
-	return fd;
+	if (name[0] != '[') {
+		fd = ma_unwinder_open_file(unwinder->view, base, path, sizeof(path));
+		if (fd >= 0)
+			*file_name = strdup(path);
+		if (fd >= 0)
+			return fd;
+	}
+	/* The vDSO, and files that are gone: libdwfl reads what it takes for a vDSO from the
+	 * target's memory. */
+	snprintf(in_memory, sizeof(in_memory), "[vdso: %d]", unwinder->view->pid);
+	return dwfl_linux_proc_find_elf(module, userdata, in_memory, base, file_name, elf);
 }
 
 static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,

@@ -44,6 +44,7 @@ void ma_unwinder_walk_ptrace(pid_t tid, struct ma_stack_walk *walk);
  * when it was deleted: through /proc/PID/root if that is still the same inode, else map_files.
  * Returns an fd (returned-owned, CLOEXEC) and its path, or -1.
  */
-int ma_unwinder_open_file(const struct ma_view *view, uint64_t address, char *path, size_t room);
+int ma_unwinder_open_file(const struct ma_view *view, uint64_t address, char *path, size_t room)
+	__attribute__((nonnull));
 
 #endif

@@ -7,6 +7,7 @@
  *   call stack     rw-  for the thread that is borrowed
  *   thread stack   rw-  for the boot thread
  *   struct ma_resident  what boot code and injector say to each other, the hook's configuration
+ *   signal frame   from which the borrowed thread restores itself
  *   gate           a page of its own, MADV_WIPEONFORK
  *
  * Everything but the code is private anonymous memory. An overflow of the stacks runs into code,
@@ -117,16 +118,15 @@ struct ma_resident {
 	uint64_t control[8]; /* struct ma_stub_control */
 	struct ma_boot boot;
 	struct ma_hook_config config;
-	uint8_t frame[MA_RESIDENT_FRAME_BYTES] __attribute__((aligned(64)));
-} __attribute__((aligned(4096)));
+};
 
 enum {
 	MA_RESIDENT_STACKS = MA_RESIDENT_CODE_BYTES,
 	MA_RESIDENT_DATA =
 		MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES + MA_RESIDENT_THREAD_STACK_BYTES,
-	MA_RESIDENT_GATE = MA_RESIDENT_DATA + (int)sizeof(struct ma_resident),
+	MA_RESIDENT_FRAME = MA_RESIDENT_DATA + (((int)sizeof(struct ma_resident) + 63) & ~63),
+	MA_RESIDENT_GATE = (MA_RESIDENT_FRAME + MA_RESIDENT_FRAME_BYTES + 4095) & ~4095,
 	MA_RESIDENT_BYTES = MA_RESIDENT_GATE + 4096,
 };
-_Static_assert(sizeof(struct ma_resident) % 4096 == 0, "whole pages");
 
 #endif
