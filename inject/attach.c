@@ -222,8 +222,9 @@ static int enter(struct attach *attach, bool tls_slots, struct ma_error *error)
 
 	ma_install_init(install, tls_slots, attach->request->start_tsc, attach->request->start_ns);
 	memset(attach->loaded, 0, sizeof(*attach->loaded));
-	ma_install_plan(install, session, attach->options);
-	failed = ma_session_stop(session, MA_NEED_CALLS, error);
+	failed = ma_install_plan(install, session, attach->options, error);
+	if (!failed)
+		failed = ma_session_stop(session, MA_NEED_CALLS, error);
 	if (failed)
 		return failed;
 	failed = admit_seccomp(attach, error);

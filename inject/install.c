@@ -59,9 +59,21 @@ void ma_install_init(struct ma_install *install, bool tls_slots, uint64_t start_
 	};
 }
 
-void ma_install_plan(struct ma_install *install, const struct ma_session *session,
-		     const struct ma_attach_options *options)
+static const uint8_t *hook_bytes(const struct ma_install *install, size_t *count)
 {
+	const uint8_t *hook = install->tls_slots ? ma_payload_hook_tp : ma_payload_hook_ie;
+	const uint8_t *end = install->tls_slots ? ma_payload_hook_tp_end : ma_payload_hook_ie_end;
+
+	*count = (size_t)(end - hook);
+	return hook;
+}
+
+int ma_install_plan(struct ma_install *install, const struct ma_session *session,
+		    const struct ma_attach_options *options, struct ma_error *error)
+{
+	const uint8_t *hook;
+	size_t count;
+
 	install->area_bytes = options->mode == MA_MODE_EXACT
 				      ? MA_AREA_EXACT_BYTES(arena_pages(session))
 				      : MA_AREA_SAMPLED_BYTES;
@@ -71,6 +83,11 @@ void ma_install_plan(struct ma_install *install, const struct ma_session *sessio
 		install->thunk_code = session->view.thunks.code.value;
 		install->thunk_data = session->view.thunks.data.value;
 	}
+	if (!ma_hook_file_needed(session->pid))
+		return 0;
+	hook = hook_bytes(install, &count);
+	return ma_hook_file_create(&install->file, session->pid, &session->view.status, hook, count,
+				   error);
 }
 
 static int write_all(int fd, const void *bytes, size_t count, uint64_t offset)
@@ -125,11 +142,10 @@ static int verify(struct ma_session *session, uint64_t address, const void *byte
 static int install_resident(struct ma_install *install, struct ma_session *session,
 			    struct ma_error *error)
 {
-	const uint8_t *hook = install->tls_slots ? ma_payload_hook_tp : ma_payload_hook_ie;
-	const uint8_t *end = install->tls_slots ? ma_payload_hook_tp_end : ma_payload_hook_ie_end;
-	size_t hook_bytes = (size_t)(end - hook);
+	size_t count;
+	const uint8_t *hook = hook_bytes(install, &count);
 	size_t boot_bytes = (size_t)(ma_payload_boot_end - ma_payload_boot);
-	uint64_t offset = whole_pages(hook_bytes);
+	uint64_t offset = whole_pages(count);
 	uint8_t code[MA_RESIDENT_CODE_BYTES] = {0};
 	const struct ma_resident_mark mark = {MA_RESIDENT_MAGIC, MA_HOOK_ABI, MA_RESIDENT_BYTES};
 	uint64_t address;
@@ -148,7 +164,7 @@ static int install_resident(struct ma_install *install, struct ma_session *sessi
 		ma_session_push_close(session, &install->hook.remote);
 	if (failed)
 		return failed;
-	problem = write_all(install->hook.fd, hook, hook_bytes, 0);
+	problem = write_all(install->hook.fd, hook, count, 0);
 	if (!problem)
 		problem = write_all(install->hook.fd, code, sizeof(code), offset);
 	if (problem)
@@ -368,8 +384,12 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 	content->boot.fd[0] = install->hook.remote;
 	content->boot.fd[1] = install->area_file.remote;
 	content->boot.fd[2] = install->thunks.remote;
-	write_path(content->boot.path, sizeof(content->boot.path), install->hook.remote.number,
-		   ma_arch.timestamp() >> 4);
+	if (install->file.inside[0])
+		snprintf(content->boot.path, sizeof(content->boot.path), "%s",
+			 install->file.inside);
+	else
+		write_path(content->boot.path, sizeof(content->boot.path),
+			   install->hook.remote.number, ma_arch.timestamp() >> 4);
 	fill_config(&content->config, install, session, options);
 	fill_control(install, options);
 	install->area->ident.thunk_code = install->thunk_code;
@@ -411,6 +431,7 @@ void ma_install_fini(struct ma_install *install)
 	install->area = NULL;
 	free(install->content);
 	install->content = NULL;
+	ma_hook_file_remove(&install->file);
 	ma_remote_memfd_fini(&install->hook);
 	ma_remote_memfd_fini(&install->area_file);
 	ma_remote_memfd_fini(&install->thunks);

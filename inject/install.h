@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "inject/attach.h"
+#include "inject/hook_file.h"
 #include "inject/loader/resident.h"
 #include "inject/remote_memfd.h"
 #include "inject/session.h"
@@ -23,6 +24,7 @@ struct ma_install {
 	uint64_t small_limit;
 	uint64_t start_tsc; /* the moment of the command, on two clocks */
 	uint64_t start_ns;
+	struct ma_hook_file file; /* where the target cannot open the memfd by name */
 	struct ma_remote_memfd hook;
 	struct ma_remote_memfd area_file;
 	struct ma_remote_memfd thunks;
@@ -38,9 +40,12 @@ struct ma_install {
 void ma_install_init(struct ma_install *install, bool tls_slots, uint64_t start_tsc,
 		     uint64_t start_ns);
 
-/* Says what an attach will take, before anything is touched. Fills area_bytes. */
-void ma_install_plan(struct ma_install *install, const struct ma_session *session,
-		     const struct ma_attach_options *options);
+/*
+ * Decides what an attach will take, before anything is stopped, and leaves the hook's file to a
+ * target without /proc. Errors: those of ma_hook_file_create.
+ */
+int ma_install_plan(struct ma_install *install, const struct ma_session *session,
+		    const struct ma_attach_options *options, struct ma_error *error);
 
 /*
  * Puts it all in place; the session holds a thread. On success the boot code can be run. On failure

@@ -11,6 +11,7 @@
 #include "inject/boot_run.h"
 #include "inject/children.h"
 #include "inject/clock.h"
+#include "inject/hook_file.h"
 #include "inject/proof.h"
 #include "inject/remote_memfd.h"
 #include "inject/strays.h"
@@ -151,6 +152,9 @@ static int prove(struct removal *removal, struct ma_error *error)
 		result->proofs++;
 		if (proof.pause_us > result->pause_us)
 			result->pause_us = proof.pause_us;
+		if (proof.prolonged)
+			snprintf(result->notice, sizeof(result->notice),
+				 "A waiting system call was started over with its whole timeout.");
 		if (proof.verdict == MA_PROOF_CLEAR)
 			return 0;
 		/* Stacks are walked by the tables of what was loaded when we looked. */
@@ -188,6 +192,15 @@ static bool shows(const struct ma_maps *maps, uint64_t address, const char *memf
 	return map && ma_maps_find_memfd(maps, memfd, 0, (size_t)(map - maps->map)) == map;
 }
 
+/* Is the hook's library still mapped? Its file was a memfd, or one of hook_file.h's. */
+static bool hook_is_mapped(const struct ma_maps *maps, uint64_t hook_base)
+{
+	const struct ma_map *map = ma_maps_find(maps, hook_base);
+
+	return shows(maps, hook_base, MA_HOOK_MEMFD) ||
+	       (map && strstr(map->name, MA_HOOK_FILE_PREFIX));
+}
+
 static int set_idle(struct removal *removal, struct ma_error *error)
 {
 	const struct ma_view *view = &removal->session->view;
@@ -223,7 +236,7 @@ static int unmap_all(struct removal *removal, struct ma_error *error)
 	}
 	if (!failed)
 		failed = ma_maps_read(session->pid, &maps, error);
-	if (!failed && shows(&maps, config->hook_base, MA_HOOK_MEMFD)) {
+	if (!failed && hook_is_mapped(&maps, config->hook_base)) {
 		removal->result->lingering = true;
 		snprintf(removal->result->notice, sizeof(removal->result->notice),
 			 "The program holds a reference to the hook: it stays mapped, switched "
