@@ -44,13 +44,24 @@ static const struct {
 };
 enum { CALLS = sizeof(interrupted_calls) / sizeof(interrupted_calls[0]) };
 
+static int find_call(int64_t number)
+{
+	for (int i = 0; i < CALLS; i++)
+		if (interrupted_calls[i].number == number)
+			return i;
+	return -1;
+}
+
 bool ma_interrupted_by_stop(int64_t syscall_number)
 {
-	/* Sockets only with a timeout option, which cannot be seen from outside: not counted. */
-	for (int i = 0; i < CALLS; i++)
-		if (interrupted_calls[i].number == syscall_number)
-			return interrupted_calls[i].limit != LIMIT_HIDDEN;
-	return false;
+	int call = find_call(syscall_number);
+
+	return call >= 0 && interrupted_calls[call].limit != LIMIT_HIDDEN;
+}
+
+bool ma_interrupted_perhaps(int64_t syscall_number)
+{
+	return find_call(syscall_number) >= 0;
 }
 
 static bool unlimited(const struct ma_regs *regs, int call)
@@ -118,10 +129,8 @@ enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
 
 	if (ma_arch.interrupted(regs) != MA_INTERRUPTED_EINTR)
 		return MA_SETTLED_NOTHING;
-	for (call = 0; call < CALLS; call++)
-		if (interrupted_calls[call].number == ma_arch.syscall_number(regs))
-			break;
-	if (call == CALLS || signal_pending(tracee))
+	call = find_call(ma_arch.syscall_number(regs));
+	if (call < 0 || signal_pending(tracee))
 		return MA_SETTLED_NOTHING;
 	endless = unlimited(regs, call);
 	if (!endless && called_by_python(tracee, memory, map, interpreter))

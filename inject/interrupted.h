@@ -38,4 +38,7 @@ void ma_interrupted_recheck(struct ma_tracee *tracee);
 /* Is this a call that ends with EINTR when its thread is stopped? For choosing a thread. */
 bool ma_interrupted_by_stop(int64_t syscall_number);
 
+/* Is it one of those, or one that is when its socket has a time limit, which cannot be seen? */
+bool ma_interrupted_perhaps(int64_t syscall_number);
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "inject/asleep.h"
 #include "inject/clock.h"
 #include "inject/interrupted.h"
 #include "inject/permission.h"
@@ -28,6 +29,8 @@ struct crowd {
 	struct ma_tracee *tracee;
 	size_t count;
 	size_t room;
+	struct ma_asleep *asleep; /* threads that are left asleep, and are clear */
+	size_t asleep_count;
 	uint64_t start_ns;
 	struct ma_urgency urgency;
 	uint64_t words[SCAN_WORDS];
@@ -38,6 +41,9 @@ static bool known(const struct crowd *crowd, pid_t tid)
 {
 	for (size_t i = crowd->count; i > 0; i--)
 		if (crowd->tracee[i - 1].tid == tid)
+			return true;
+	for (size_t i = crowd->asleep_count; i > 0; i--)
+		if (crowd->asleep[i - 1].tid == tid)
 			return true;
 	return false;
 }
@@ -72,7 +78,7 @@ static int seize_one(struct crowd *crowd, pid_t tid, bool *in_the_way, struct ma
 	return 0;
 }
 
-/* Stops every thread, those too that are made meanwhile. *in_the_way: not all of them stopped. */
+/* Stops every thread but those left asleep, those too that are made meanwhile. */
 static int stop_all(struct crowd *crowd, struct ma_proof_result *result, struct ma_error *error)
 {
 	uint64_t deadline = crowd->start_ns + STOP_MS * MA_NS_PER_MS;
@@ -170,6 +176,61 @@ static bool stacks_are_clear(struct crowd *crowd, const struct ma_maps *maps,
 	return scan(crowd, normal->start, normal->end);
 }
 
+/* The same for a thread that sleeps and is left alone. Nobody gets into the ranges any more, so one
+ * whose stack has no way back into them stays outside when it wakes. */
+static bool sleeper_is_clear(struct crowd *crowd, const struct ma_maps *maps,
+			     const struct ma_asleep *asleep)
+{
+	const struct ma_map *stack = ma_maps_find(maps, asleep->sp);
+	const struct ma_map *normal = asleep->tid == asleep->pid
+					      ? ma_maps_find_name(maps, "[stack]", 0)
+					      : ma_maps_find(maps, asleep->control_block);
+
+	return stack && normal && scan(crowd, asleep->sp - ma_arch.red_zone_bytes, stack->end) &&
+	       (normal == stack || scan(crowd, normal->start, normal->end));
+}
+
+/* Finds the threads that need not be stopped. Returns false when one of them may be inside. */
+static bool leave_asleep(struct crowd *crowd, struct ma_proof_result *result)
+{
+	struct ma_maps maps = {0};
+	bool clear = true;
+	size_t count = 0;
+	pid_t *tids = NULL;
+
+	if (!ma_maps_read(crowd->view->pid, &maps, NULL) &&
+	    !ma_proc_tasks(crowd->view->pid, &tids, &count, NULL)) {
+		for (size_t i = 0; i < count && clear && crowd->asleep_count < crowd->room; i++) {
+			struct ma_asleep *asleep = &crowd->asleep[crowd->asleep_count];
+
+			if (!ma_asleep_look(crowd->view->pid, tids[i], asleep))
+				continue;
+			if (sleeper_is_clear(crowd, &maps, asleep)) {
+				crowd->asleep_count += ma_asleep_still(asleep);
+			} else if (crowd->rule == MA_PROOF_EVERY_WORD) {
+				clear = false; /* most words go away by themselves */
+				result->verdict = MA_PROOF_INSIDE;
+				result->tid = tids[i];
+				result->threads = (uint32_t)count;
+			}
+		}
+	}
+	free(tids);
+	ma_maps_fini(&maps);
+	return clear;
+}
+
+/* Has one that was left asleep woken up? It is nobody to be relied on any more. */
+static void check_asleep(struct crowd *crowd, struct ma_proof_result *result)
+{
+	for (size_t i = 0; i < crowd->asleep_count && result->verdict == MA_PROOF_CLEAR; i++) {
+		if (!ma_asleep_still(&crowd->asleep[i])) {
+			result->verdict = MA_PROOF_INSIDE;
+			result->tid = crowd->asleep[i].tid;
+		}
+	}
+}
+
 static bool is_clear(struct crowd *crowd, const struct ma_maps *maps,
 		     const struct ma_tracee *tracee)
 {
@@ -233,43 +294,75 @@ static void resume_all(struct crowd *crowd)
 	}
 }
 
-int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum ma_proof_rule rule,
-		 const struct ma_range *ranges, int range_count, struct ma_proof_result *result,
-		 struct ma_error *error)
+static int stop_and_judge(struct crowd *crowd, struct ma_proof_result *result,
+			  struct ma_error *error)
 {
-	struct crowd *crowd = calloc(1, sizeof(*crowd));
-	struct ma_proc_status status;
-	int failed = ma_proc_status_read(view->pid, 0, &status, error);
+	const struct ma_view *view = crowd->view;
+	int failed;
 
-	*result = (struct ma_proof_result){.verdict = MA_PROOF_CLEAR};
-	if (crowd && !failed) {
-		crowd->view = view;
-		crowd->unwinder = unwinder;
-		crowd->rule = rule;
-		crowd->ranges = ranges;
-		crowd->range_count = range_count;
-		crowd->room = status.threads * 2 + 64;
-		crowd->tracee = calloc(crowd->room, sizeof(*crowd->tracee));
-	}
-	if (failed || !crowd || !crowd->tracee) {
-		free(crowd);
-		return failed ? failed
-			      : ma_error_set(error, MA_ERR_FAILED, ENOMEM, "stopping process %d",
-					     view->pid);
-	}
 	ma_urgency_begin(&crowd->urgency);
 	crowd->start_ns = ma_clock_ns();
 	failed = stop_all(crowd, result, error);
 	for (size_t i = 0; i < crowd->count; i++)
-		if (crowd->tracee[i].state == MA_TRACEE_STOPPED)
-			ma_interrupted_settle(&crowd->tracee[i], &view->memory, &view->link_map,
-					      view->interpreter.object);
+		if (crowd->tracee[i].state == MA_TRACEE_STOPPED &&
+		    ma_interrupted_settle(&crowd->tracee[i], &view->memory, &view->link_map,
+					  view->interpreter.object) == MA_SETTLED_PROLONGED)
+			result->prolonged = true;
 	if (!failed && result->verdict == MA_PROOF_CLEAR)
 		judge(crowd, result);
+	if (!failed)
+		check_asleep(crowd, result);
 	resume_all(crowd);
-	result->threads = (uint32_t)crowd->count;
+	result->threads = (uint32_t)(crowd->count + crowd->asleep_count);
 	result->pause_us = (uint32_t)((ma_clock_ns() - crowd->start_ns) / MA_NS_PER_US);
-	free(crowd->tracee);
+	return failed;
+}
+
+static void crowd_destroy(struct crowd *crowd)
+{
+	if (crowd) {
+		free(crowd->tracee);
+		free(crowd->asleep);
+	}
 	free(crowd);
+}
+
+static struct crowd *crowd_create(size_t room)
+{
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+
+	if (!crowd)
+		return NULL;
+	crowd->room = room;
+	crowd->tracee = calloc(room, sizeof(*crowd->tracee));
+	crowd->asleep = calloc(room, sizeof(*crowd->asleep));
+	if (crowd->tracee && crowd->asleep)
+		return crowd;
+	crowd_destroy(crowd);
+	return NULL;
+}
+
+int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum ma_proof_rule rule,
+		 const struct ma_range *ranges, int range_count, struct ma_proof_result *result,
+		 struct ma_error *error)
+{
+	struct ma_proc_status status;
+	struct crowd *crowd;
+	int failed = ma_proc_status_read(view->pid, 0, &status, error);
+
+	*result = (struct ma_proof_result){.verdict = MA_PROOF_CLEAR};
+	if (failed)
+		return failed;
+	crowd = crowd_create(status.threads * 2 + 64);
+	if (!crowd)
+		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "stopping process %d", view->pid);
+	crowd->view = view;
+	crowd->unwinder = unwinder;
+	crowd->rule = rule;
+	crowd->ranges = ranges;
+	crowd->range_count = range_count;
+	if (leave_asleep(crowd, result))
+		failed = stop_and_judge(crowd, result, error);
+	crowd_destroy(crowd);
 	return failed;
 }

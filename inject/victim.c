@@ -13,13 +13,12 @@ enum {
 	ENOUGH = 4,     /* of the best rank: no need to look further */
 };
 
-enum rank { RANK_WAITS, RANK_RUNNING, RANK_OTHER, RANK_EINTR, RANK_NEVER };
+enum rank { RANK_WAITS, RANK_SOCKET, RANK_RUNNING, RANK_OTHER, RANK_EINTR, RANK_NEVER };
 
 /* Where Python threads wait most of the time, and that the kernel restarts. */
 static const int64_t restarted_calls[] = {
-	SYS_poll,  SYS_ppoll,   SYS_select,  SYS_pselect6, SYS_nanosleep,
-	SYS_read,  SYS_accept,  SYS_accept4, SYS_recvfrom, SYS_clock_nanosleep,
-	SYS_futex, SYS_recvmsg, SYS_wait4,   SYS_waitid,   SYS_pause};
+	SYS_poll,  SYS_ppoll, SYS_select, SYS_pselect6, SYS_nanosleep, SYS_clock_nanosleep,
+	SYS_futex, SYS_read,  SYS_wait4,  SYS_waitid,   SYS_pause};
 
 struct candidate {
 	pid_t tid;
@@ -36,6 +35,8 @@ static enum rank rank_syscall(const struct ma_proc_syscall *call)
 		return RANK_NEVER;
 	if (ma_interrupted_by_stop(call->number))
 		return RANK_EINTR;
+	if (call->number != SYS_read && ma_interrupted_perhaps(call->number))
+		return RANK_SOCKET;
 	for (size_t i = 0; i < sizeof(restarted_calls) / sizeof(restarted_calls[0]); i++)
 		if (restarted_calls[i] == call->number)
 			return RANK_WAITS;

@@ -14,9 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "child_process.h"
+#include "inject/asleep.h"
 #include "inject/clock.h"
 #include "inject/proof.h"
 #include "trace_target.h"
@@ -28,11 +32,17 @@ extern const char __start_inside[], __stop_inside[]; /* by the linker, of the se
 static struct {
 	int ready;
 	int leave;
-} flags; /* of the child */
+	int asleep;    /* wait in a call that does not survive a stop unnoticed */
+	int socket[2]; /* with a time limit */
+} flags;               /* of the child */
 
 static void wait_outside(void)
 {
+	char byte;
+
 	__atomic_store_n(&flags.ready, 1, __ATOMIC_RELEASE);
+	if (flags.asleep && recv(flags.socket[0], &byte, 1, 0) != 1)
+		dprintf(STDOUT_FILENO, "interrupted\n");
 	while (!__atomic_load_n(&flags.leave, __ATOMIC_ACQUIRE))
 		usleep(1000);
 }
@@ -159,8 +169,19 @@ static void *obey(void *arg)
 	if (read(STDIN_FILENO, &byte, 1) <= 0)
 		_exit(0);
 	__atomic_store_n(&flags.leave, 1, __ATOMIC_RELEASE);
+	if (flags.asleep)
+		(void)!send(flags.socket[1], &byte, 1, 0);
 	for (;;)
 		pause();
+}
+
+static int sleep_in_calls(void)
+{
+	const struct timeval limit = {.tv_sec = 100};
+
+	flags.asleep = 1;
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, flags.socket) ||
+	       setsockopt(flags.socket[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
 /* The child, a program of its own: a fork would have our own stack, full of these addresses. */
@@ -169,6 +190,11 @@ static int run(const char *name, const char *where)
 	enum situation situation = (enum situation)atoi(name);
 	pthread_t thread;
 
+	if (!strncmp(where, "asleep in ", 10)) {
+		where += 10;
+		if (sleep_in_calls())
+			return 1;
+	}
 	if (pthread_create(&thread, NULL, obey, NULL))
 		return 1;
 	if (!strcmp(where, "making threads"))
@@ -269,6 +295,62 @@ static void every_situation_is_told(void **state)
 	}
 }
 
+/* Is some thread of it asleep in recv? */
+static bool is_receiving(pid_t pid, struct ma_asleep *asleep)
+{
+	char number[24];
+	pid_t *tids;
+	size_t count;
+	bool found = false;
+
+	snprintf(number, sizeof(number), "%d ", SYS_recvfrom);
+	assert_int_equal(ma_proc_tasks(pid, &tids, &count, NULL), 0);
+	for (size_t i = 0; i < count && !found; i++)
+		found = ma_asleep_look(pid, tids[i], asleep) &&
+			!strncmp(asleep->call, number, strlen(number));
+	free(tids);
+	return found;
+}
+
+static void sleepers_are_left_asleep(void **state)
+{
+	static const struct {
+		enum situation situation;
+		enum ma_proof verdict;
+	} sleepers[] = {
+		{OUTSIDE, MA_PROOF_CLEAR},
+		{COMES_BACK, MA_PROOF_INSIDE},
+		{HANDLER_ON_ITS_STACK, MA_PROOF_INSIDE},
+		{HANDLER_ON_ANOTHER_STACK, MA_PROOF_INSIDE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(sleepers) / sizeof(sleepers[0]); i++) {
+		uint64_t deadline = ma_clock_ns() + 10 * MA_NS_PER_S;
+		struct ma_proof_result result;
+		struct ma_asleep asleep;
+		struct visit visit;
+		char line[40];
+
+		start(&visit, sleepers[i / 2].situation,
+		      i % 2 ? "asleep in thread" : "asleep in main");
+		while (!is_receiving(visit.child.pid, &asleep))
+			assert_true(ma_clock_ns() < deadline);
+		expect(&visit, MA_PROOF_EVERY_WORD, sleepers[i / 2].verdict);
+		assert_int_equal(ma_proof_try(&visit.view, visit.unwinder, MA_PROOF_EVERY_WORD,
+					      &visit.range, 1, &result, NULL),
+				 0);
+		assert_false(result.prolonged);
+		assert_true(ma_asleep_still(&asleep));
+		/* When tables must tell, it is stopped, and found out all the same. */
+		expect(&visit, MA_PROOF_WALKED, sleepers[i / 2].verdict);
+		assert_int_equal(write(visit.child.input, "\n", 1), 1);
+		assert_string_equal(child_line(&visit.child, line, sizeof(line)), "left");
+		assert_false(ma_asleep_still(&asleep));
+		end(&visit);
+	}
+}
+
 static void threads_may_come_and_go(void **state)
 {
 	struct visit visit;
@@ -303,6 +385,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_situation_is_told),
+		cmocka_unit_test(sleepers_are_left_asleep),
 		cmocka_unit_test(threads_may_come_and_go),
 		cmocka_unit_test(a_dead_process_is_an_error),
 	};
