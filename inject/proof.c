@@ -9,7 +9,6 @@
 #include "inject/asleep.h"
 #include "inject/clock.h"
 #include "inject/interrupted.h"
-#include "inject/permission.h"
 #include "inject/tracee.h"
 #include "inject/urgency.h"
 
@@ -57,36 +56,52 @@ static bool harmless(const struct crowd *crowd, pid_t tid)
 	       !strncmp(stat.comm, "iou-", 4);
 }
 
-static int seize_one(struct crowd *crowd, pid_t tid, bool *in_the_way, struct ma_error *error)
+/* Returns false when the thread cannot be had: somebody else traces it, or we ourselves do, because
+ * it did not stop when it was asked to before. */
+static bool seize_one(struct crowd *crowd, pid_t tid)
 {
 	struct ma_tracee *tracee = &crowd->tracee[crowd->count];
 	int failed;
 
-	if (crowd->count == crowd->room) {
-		*in_the_way = true;
-		return 0;
-	}
-	failed = ma_tracee_seize(tracee, crowd->view->pid, tid, error);
-	if (failed && (failed == MA_ERR_NO_PROCESS || harmless(crowd, tid)))
-		return 0;
+	if (crowd->count == crowd->room)
+		return false;
+	failed = ma_tracee_seize(tracee, crowd->view->pid, tid, NULL);
 	if (failed)
-		return ma_permission_explain(crowd->view->pid, EPERM, "stopping its threads",
-					     error);
+		return failed == MA_ERR_NO_PROCESS || harmless(crowd, tid);
 	crowd->count++;
-	if (ma_tracee_ask(tracee, error))
+	if (ma_tracee_ask(tracee, NULL))
 		tracee->state = MA_TRACEE_GONE;
-	return 0;
+	return true;
+}
+
+/* Waits for those that were asked since. Returns false at one that does not stop. */
+static bool await_all(struct crowd *crowd, size_t *awaited, struct ma_proof_result *result)
+{
+	uint64_t deadline = crowd->start_ns + STOP_MS * MA_NS_PER_MS;
+
+	for (; *awaited < crowd->count; (*awaited)++) {
+		struct ma_tracee *tracee = &crowd->tracee[*awaited];
+
+		if (tracee->state == MA_TRACEE_GONE)
+			continue;
+		if (ma_tracee_await_stop(tracee, deadline, NULL) == MA_ERR_UNSAFE ||
+		    (tracee->state == MA_TRACEE_STOPPED && ma_tracee_read_regs(tracee, NULL) &&
+		     tracee->state != MA_TRACEE_GONE)) {
+			result->tid = tracee->tid;
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Stops every thread but those left asleep, those too that are made meanwhile. */
 static int stop_all(struct crowd *crowd, struct ma_proof_result *result, struct ma_error *error)
 {
-	uint64_t deadline = crowd->start_ns + STOP_MS * MA_NS_PER_MS;
-	bool in_the_way = false;
+	bool all = true;
 	size_t before = SIZE_MAX;
 	size_t awaited = 0;
 
-	for (int scan = 0; scan < RESCANS && before != crowd->count && !in_the_way; scan++) {
+	for (int scan = 0; scan < RESCANS && before != crowd->count && all; scan++) {
 		pid_t *tids;
 		size_t count;
 		int failed = ma_proc_tasks(crowd->view->pid, &tids, &count, error);
@@ -94,26 +109,15 @@ static int stop_all(struct crowd *crowd, struct ma_proof_result *result, struct 
 		if (failed)
 			return failed;
 		before = crowd->count;
-		for (size_t i = 0; i < count && !failed && !in_the_way; i++)
-			if (!known(crowd, tids[i]))
-				failed = seize_one(crowd, tids[i], &in_the_way, error);
-		free(tids);
-		if (failed)
-			return failed;
-		for (; awaited < crowd->count && !in_the_way; awaited++) {
-			struct ma_tracee *tracee = &crowd->tracee[awaited];
-
-			if (tracee->state == MA_TRACEE_GONE)
-				continue;
-			if (ma_tracee_await_stop(tracee, deadline, error) == MA_ERR_UNSAFE ||
-			    (tracee->state == MA_TRACEE_STOPPED &&
-			     ma_tracee_read_regs(tracee, error))) {
-				in_the_way = true;
-				result->tid = tracee->tid;
-			}
+		for (size_t i = 0; i < count && all; i++) {
+			all = known(crowd, tids[i]) || seize_one(crowd, tids[i]);
+			if (!all)
+				result->tid = tids[i];
 		}
+		free(tids);
+		all = all && await_all(crowd, &awaited, result);
 	}
-	if (in_the_way || before != crowd->count)
+	if (!all || before != crowd->count)
 		result->verdict = MA_PROOF_IMPOSSIBLE;
 	return 0;
 }

@@ -42,7 +42,7 @@ struct ma_proof_result {
 
 /*
  * Tries once; unwinder is for the view. Nothing may lead into the ranges any more. Returns 0 and
- * the verdict, or MA_ERR_NO_PROCESS, MA_ERR_PERMISSION, MA_ERR_FAILED. All threads run again
+ * the verdict, or MA_ERR_NO_PROCESS, MA_ERR_FAILED. All threads run again
  * afterwards. Tracer, not holding a thread.
  */
 int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum ma_proof_rule rule,

@@ -142,10 +142,13 @@ static int prove(struct removal *removal, struct ma_error *error)
 	for (;;) {
 		struct ma_proof_result proof;
 		struct ma_session *session = removal->session;
-		int failed = ma_proof_try(&session->view, session->unwinder,
-					  result->proofs < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD
-									: MA_PROOF_WALKED,
-					  ranges, 2, &proof, error);
+		int failed;
+
+		ma_session_settle(session);
+		failed = ma_proof_try(&session->view, session->unwinder,
+				      result->proofs < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD
+								    : MA_PROOF_WALKED,
+				      ranges, 2, &proof, error);
 
 		if (failed)
 			return failed;

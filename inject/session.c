@@ -149,8 +149,7 @@ int ma_session_refresh(struct ma_session *session, struct ma_error *error)
 	return prepare(session, error);
 }
 
-/* Lets threads go that stopped too late. */
-static void settle_late(struct ma_session *session)
+void ma_session_settle(struct ma_session *session)
 {
 	int kept = 0;
 
@@ -166,7 +165,7 @@ static void settle_late(struct ma_session *session)
 void ma_session_close(struct ma_session *session)
 {
 	ma_session_release(session);
-	settle_late(session);
+	ma_session_settle(session);
 	/* What is late still is let go by the kernel when this process ends. */
 	for (int i = 0; i < session->late_count; i++)
 		free(session->late[i]);
@@ -348,7 +347,7 @@ int ma_session_stop(struct ma_session *session, enum ma_need need, struct ma_err
 			if (failed <= 0)
 				return failed;
 		}
-		settle_late(session);
+		ma_session_settle(session);
 		if (ma_view_ended(&session->view))
 			return ma_error_set(error, MA_ERR_NO_PROCESS, ESRCH, "entering process %d",
 					    session->pid);

@@ -79,6 +79,9 @@ int ma_session_stop(struct ma_session *session, enum ma_need need, struct ma_err
 /* Gives the held thread back as it was, and lets it run. Nothing held is fine. */
 void ma_session_release(struct ma_session *session);
 
+/* Lets threads go that did not stop in time and have by now. */
+void ma_session_settle(struct ma_session *session);
+
 /* Will a call of ours have to run on the held thread itself? True when it is the only one, or when
  * the whole target is stopped: a thread of ours would not run then. */
 bool ma_session_on_victim(const struct ma_session *session);
