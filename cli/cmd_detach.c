@@ -43,7 +43,8 @@ static void add_pid(pid_t **pids, size_t *count, pid_t pid)
 	(*pids)[(*count)++] = pid;
 }
 
-/* Everything attached: what the daemon serves, and hooks that nobody serves any more. */
+/* Everything attached: what our daemon serves, and hooks that nobody serves any more. What another
+ * daemon serves is another person's. */
 static size_t list_attached(struct detaching *detaching, pid_t **pids)
 {
 	size_t count = 0;
@@ -64,7 +65,8 @@ static size_t list_attached(struct detaching *detaching, pid_t **pids)
 	int found_count = ma_process_list(found, MOST_LISTED);
 	for (int i = 0; i < found_count && i < MOST_LISTED; i++) {
 		struct ma_process process;
-		if (ma_process_inspect(found[i], &process, NULL) == 0 && process.attached)
+		if (ma_process_inspect(found[i], &process, NULL) == 0 && process.attached &&
+		    !process.served)
 			add_pid(pids, &count, found[i]);
 	}
 	free(found);

@@ -31,6 +31,7 @@ struct ma_process {
 	pid_t tracer;	      /* TracerPid, 0 = none */
 	bool free_threaded;   /* a build without the GIL */
 	bool attached;	      /* our thunks are installed */
+	bool served;	      /* and a daemon, whoever's, renews the hook's lease */
 	bool thunks_left;     /* a thunk page from before is there */
 	char attached_release[32]; /* memattach release of the hook inside */
 	uint64_t uptime_ms;
