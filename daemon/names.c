@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "daemon/linetable.h"
+#include "proto/linetable.h"
 #include "daemon/text.h"
 #include "proto/area_check.h"
 

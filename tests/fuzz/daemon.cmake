@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 set(MA_FUZZ_SESSION)
 foreach(name area_map clock estimate governor heap_state heap_view hook_watch idmap ingest ledger
-        linetable live_scan names notes pool region_map ring_claims session_end session_events
+        live_scan names notes pool region_map ring_claims session_end session_events
         session_query settle snapshot_build snapshot_heap snapshot_stacks strings text threads
         timeline)
   list(APPEND MA_FUZZ_SESSION ${PROJECT_SOURCE_DIR}/daemon/${name}.c)

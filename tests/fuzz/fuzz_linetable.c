@@ -2,7 +2,7 @@
 /* A code object's line table: version, first line and offset are the first bytes of the input. */
 #include <string.h>
 
-#include "daemon/linetable.h"
+#include "proto/linetable.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

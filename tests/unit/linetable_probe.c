@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/linetable.h"
+#include "proto/linetable.h"
 
 static int answer(char *question)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "daemon/linetable.h"
+#include "proto/linetable.h"
 
 enum { MAX_RUNS = 256 };
 

@@ -2,14 +2,15 @@
 /*
  * From a position in Python bytecode to a source line, by the table that the code object carries.
  * Three formats exist; which one is meant follows from the version:
- *   3.8, 3.9   co_lnotab: pairs (byte delta, signed line delta)     CPython
- * Objects/lnotab_notes.txt 3.10       co_linetable: pairs (byte delta, signed line delta of the
- * range), -128 = no line 3.11 on    co_linetable: location entries of PEP 657            CPython
- * Objects/locations.md The table comes from another process and may be hostile or cut short:
- * nothing is read beyond it.
+ *
+ *   3.8, 3.9  co_lnotab: pairs (byte delta, signed line delta); Objects/lnotab_notes.txt
+ *   3.10      co_linetable: pairs (byte delta, signed line delta of the range), -128 = no line
+ *   3.11 on   co_linetable: location entries of PEP 657; Objects/locations.md
+ *
+ * The table comes from another process and may be hostile or cut short: nothing is read beyond it.
  */
-#ifndef MA_DAEMON_LINETABLE_H
-#define MA_DAEMON_LINETABLE_H
+#ifndef MA_PROTO_LINETABLE_H
+#define MA_PROTO_LINETABLE_H
 
 #include <stddef.h>
 #include <stdint.h>

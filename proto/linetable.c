@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Decoding of CPython's three line-table formats; see linetable.h. */
-#include "daemon/linetable.h"
+#include "proto/linetable.h"
 
 #include <stdbool.h>
 
