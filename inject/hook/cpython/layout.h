@@ -30,10 +30,19 @@ struct ma_py_layout {
 	uint16_t tstate_interp;    /* PyThreadState: interp */
 	uint16_t tstate_thread_id; /* PyThreadState: thread_id (pthread_self of its thread) */
 
+	/* the list of all threads, for looking from outside */
+	uint16_t tstate_next;    /* PyThreadState: next, of the same interpreter */
+	uint16_t interp_next;    /* PyInterpreterState: next */
+	uint16_t interp_threads; /* PyInterpreterState: threads.head, or tstate_head before 3.11 */
+	uint16_t interp_gil;     /* PyInterpreterState: ceval.gil, pointer (3.12 on); else ABSENT */
+	uint16_t gil_holder;     /* struct _gil_runtime_state: last_holder (3.12 on) */
+	uint16_t gil_locked;     /* struct _gil_runtime_state: locked, int, 1 = held (3.12 on) */
+
 	uint16_t frame_previous; /* f_back or previous */
 	uint16_t frame_code;     /* f_code or f_executable */
 	uint16_t frame_position; /* f_lasti, prev_instr or instr_ptr */
 	uint16_t frame_owner;    /* _PyInterpreterFrame.owner, one byte; else ABSENT */
+	uint16_t frame_is_entry; /* 3.11: one byte, 1 = outermost frame of its C call; else ABSENT */
 	uint8_t position;        /* enum ma_py_position */
 	uint8_t owner_skip;      /* frames whose owner is >= this run no Python code; 0 = none */
 	uint8_t owner_generator; /* 3.11 on: owner of a generator's frame (complete by itself) */
