@@ -87,54 +87,89 @@ static int by_rank(const void *a, const void *b)
 	const struct ma_heap_figures *x = &left->figures, *y = &right->figures;
 	if (left->rank_bytes != right->rank_bytes)
 		return left->rank_bytes < right->rank_bytes ? 1 : -1;
-	if (x->live_bytes != y->live_bytes)
-		return x->live_bytes < y->live_bytes ? 1 : -1;
-	if (x->peak_bytes != y->peak_bytes)
-		return x->peak_bytes < y->peak_bytes ? 1 : -1;
-	return (x->allocated_bytes < y->allocated_bytes) -
-	       (x->allocated_bytes > y->allocated_bytes);
+	if (x->live.value != y->live.value)
+		return x->live.value < y->live.value ? 1 : -1;
+	if (x->peak.value != y->peak.value)
+		return x->peak.value < y->peak.value ? 1 : -1;
+	return (x->allocated.value < y->allocated.value) -
+	       (x->allocated.value > y->allocated.value);
 }
+
+/* The estimates of a message that has values with these names, and their cumulants. */
+#define BYTES_OF(message, name)                                                                    \
+	{                                                                                          \
+		.variance = (message)->name##_bytes_variance,                                      \
+		.third = (double)(message)->name##_bytes_third, .unseen = (message)->unseen_bytes, \
+	}
+#define COUNT_OF(message, name)                                                                    \
+	{                                                                                          \
+		.variance = (message)->name##_count_variance,                                      \
+		.third = (double)(message)->name##_count_third,                                    \
+	}
+#define FIGURES_OF(message)                                                                        \
+	{                                                                                          \
+		.held = BYTES_OF(message, held), .live = BYTES_OF(message, live),                  \
+		.peak = BYTES_OF(message, peak), .allocated = BYTES_OF(message, allocated),        \
+		.held_count = COUNT_OF(message, held), .live_count = COUNT_OF(message, live),      \
+		.peak_count = COUNT_OF(message, peak),                                             \
+		.allocated_count = COUNT_OF(message, allocated),                                   \
+	}
 
 static struct ma_heap_figures figures_of(const Memattach__Profile *profile, size_t index)
 {
 	const Memattach__Sample *sample = profile->sample[index];
 	const Memattach__Heap *heap = profile->heap;
-	struct ma_heap_figures figures = {
-		.live_bytes = (double)sample->value[MA_VALUE_INUSE_SPACE],
-		.live_count = (double)sample->value[MA_VALUE_INUSE_OBJECTS],
-		.peak_bytes = (double)sample->value[MA_VALUE_PEAK_SPACE],
-		.peak_count = (double)sample->value[MA_VALUE_PEAK_OBJECTS],
-		.allocated_bytes = (double)sample->value[MA_VALUE_ALLOC_SPACE],
-		.allocated_count = (double)sample->value[MA_VALUE_ALLOC_OBJECTS],
-		.sites = 1,
-	};
+	struct ma_heap_figures figures = {0};
 	if (heap && index < heap->n_site) {
 		const Memattach__SiteDetail *site = heap->site[index];
-		figures.held_bytes = site->held_bytes;
-		figures.held_variance = site->held_bytes_variance;
-		figures.live_variance = site->live_bytes_variance;
-		figures.live_count_variance = site->live_count_variance;
-		figures.peak_variance = site->peak_bytes_variance;
-		figures.allocated_variance = site->allocated_bytes_variance;
+		figures = (struct ma_heap_figures)FIGURES_OF(site);
+		figures.held.value = site->held_bytes;
+		figures.held_count.value = site->held_count;
 		figures.live_samples = site->live_samples;
 	}
+	figures.live.value = (double)sample->value[MA_VALUE_INUSE_SPACE];
+	figures.live_count.value = (double)sample->value[MA_VALUE_INUSE_OBJECTS];
+	figures.peak.value = (double)sample->value[MA_VALUE_PEAK_SPACE];
+	figures.peak_count.value = (double)sample->value[MA_VALUE_PEAK_OBJECTS];
+	figures.allocated.value = (double)sample->value[MA_VALUE_ALLOC_SPACE];
+	figures.allocated_count.value = (double)sample->value[MA_VALUE_ALLOC_OBJECTS];
+	figures.sites = 1;
 	return figures;
+}
+
+struct ma_heap_figures ma_heap_totals(const Memattach__Totals *totals)
+{
+	struct ma_heap_figures figures = FIGURES_OF(totals);
+	figures.held.value = totals->held_bytes;
+	figures.held_count.value = totals->held_count;
+	figures.live.value = totals->live_bytes;
+	figures.live_count.value = totals->live_count;
+	figures.peak.value = totals->peak_bytes;
+	figures.peak_count.value = totals->peak_count;
+	figures.allocated.value = totals->allocated_bytes;
+	figures.allocated_count.value = totals->allocated_count;
+	return figures;
+}
+
+struct ma_interval ma_heap_peak_interval(const Memattach__Totals *totals)
+{
+	struct ma_heap_figures figures = ma_heap_totals(totals);
+	struct ma_interval interval = ma_interval_95(&figures.peak);
+	figures.peak.value += totals->peak_excess_bytes;
+	interval.high = ma_interval_95(&figures.peak).high;
+	return interval;
 }
 
 void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b)
 {
-	a->held_bytes += b->held_bytes;
-	a->held_variance += b->held_variance;
-	a->live_bytes += b->live_bytes;
-	a->live_variance += b->live_variance;
-	a->live_count += b->live_count;
-	a->live_count_variance += b->live_count_variance;
-	a->peak_bytes += b->peak_bytes;
-	a->peak_variance += b->peak_variance;
-	a->peak_count += b->peak_count;
-	a->allocated_bytes += b->allocated_bytes;
-	a->allocated_variance += b->allocated_variance;
-	a->allocated_count += b->allocated_count;
+	ma_estimate_add(&a->held, &b->held);
+	ma_estimate_add(&a->live, &b->live);
+	ma_estimate_add(&a->peak, &b->peak);
+	ma_estimate_add(&a->allocated, &b->allocated);
+	ma_estimate_add(&a->held_count, &b->held_count);
+	ma_estimate_add(&a->live_count, &b->live_count);
+	ma_estimate_add(&a->peak_count, &b->peak_count);
+	ma_estimate_add(&a->allocated_count, &b->allocated_count);
 	a->live_samples += b->live_samples;
 	a->sites += b->sites;
 }
@@ -170,9 +205,9 @@ static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
 		for (; i < count && compare_frames(entries[i].caller, caller) == 0; i++) {
 			struct ma_heap_figures figures = figures_of(profile, entries[i].sample);
 			ma_heap_figures_add(&row->figures, &figures);
-			through += figures.live_bytes;
-			if (figures.live_bytes > best_sample) {
-				best_sample = figures.live_bytes;
+			through += figures.live.value;
+			if (figures.live.value > best_sample) {
+				best_sample = figures.live.value;
 				largest = entries[i].sample;
 			}
 		}
@@ -183,7 +218,7 @@ static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
 			row->caller = place_of(profile, caller);
 		}
 	}
-	row->caller_share = row->figures.live_bytes > 0 ? best / row->figures.live_bytes : 1;
+	row->caller_share = row->figures.live.value > 0 ? best / row->figures.live.value : 1;
 	row->own = (struct ma_place){"", "", 0};
 	if (row->caller.function[0] && !ma_display_own_code(row->place.file) &&
 	    !ma_display_own_code(row->caller.file))
@@ -196,6 +231,14 @@ double ma_heap_resolution(const Memattach__Heap *heap)
 	if (!sampler || sampler->mode != MEMATTACH__SAMPLER__MODE__SAMPLED)
 		return 0;
 	return MA_HEAP_RESOLUTION_INTERVALS * (double)sampler->interval_bytes;
+}
+
+/* Did the process end? Then what it held last is what matters, however young it was. */
+static bool has_ended(const Memattach__Heap *heap)
+{
+	const Memattach__End *end = heap->process ? heap->process->end : NULL;
+	return end && (end->how == MEMATTACH__END__HOW__EXITED ||
+		       end->how == MEMATTACH__END__HOW__SIGNALED);
 }
 
 void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile)
@@ -212,7 +255,8 @@ void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *prof
 			entries[i].place.line = profile->heap->site[i]->flags;
 	}
 	qsort(entries, count, sizeof *entries, by_place);
-	bool settled = !profile->heap || profile->heap->held_age_nanos >= least_age_ns;
+	bool settled = !profile->heap ||
+		       (!has_ended(profile->heap) && profile->heap->held_age_nanos >= least_age_ns);
 	double least_held = profile->heap ? ma_heap_resolution(profile->heap) : 0;
 	for (size_t start = 0, end; start < count; start = end) {
 		for (end = start + 1; end < count; end++)
@@ -220,8 +264,8 @@ void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *prof
 				break;
 		struct ma_heap_row *row = &rows->rows[rows->count++];
 		make_row(row, profile, entries + start, end - start);
-		if (settled && row->figures.held_bytes >= least_held)
-			row->rank_bytes = row->figures.held_bytes;
+		if (settled && row->figures.held.value >= least_held)
+			row->rank_bytes = row->figures.held.value;
 	}
 	qsort(rows->rows, rows->count, sizeof *rows->rows, by_rank);
 	free(entries);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/interval.h"
 #include "proto/snapshot.h"
 
 /* A place in the program. Strings are borrowed from the profile (or literals), not escaped. */
@@ -19,20 +20,10 @@ struct ma_place {
 	int64_t line;      /* 0: not known */
 };
 
-/* Estimates; bytes and counts. */
+/* Estimates of bytes and of counts, each with what its interval needs. */
 struct ma_heap_figures {
-	double held_bytes;
-	double held_variance;
-	double live_bytes;
-	double live_variance;
-	double live_count;
-	double live_count_variance;
-	double peak_bytes;
-	double peak_variance;
-	double peak_count;
-	double allocated_bytes;
-	double allocated_variance;
-	double allocated_count;
+	struct ma_estimate held, live, peak, allocated;
+	struct ma_estimate held_count, live_count, peak_count, allocated_count;
 	uint64_t live_samples;
 	uint64_t sites;
 };
@@ -51,7 +42,7 @@ struct ma_heap_row {
 /*
  * Embedded. Rows are ranked by held bytes, then live bytes. What is held below the resolution of
  * the sampling (ma_heap_resolution) is a draw of luck and counts as nothing; and while what is
- * called held is younger than a second, live bytes decide alone.
+ * called held is younger than a second, or once the process has ended, live bytes decide alone.
  */
 enum { MA_HEAP_RESOLUTION_INTERVALS = 3 };
 
@@ -65,6 +56,14 @@ void ma_heap_rows_fini(struct ma_heap_rows *rows);
 
 /* Bytes under which a site may have gone unseen: three intervals, 0 in exact mode. */
 double ma_heap_resolution(const Memattach__Heap *heap);
+
+/* The figures of all sites together, from the totals of a snapshot; the interval of the peak begins
+ * lower, see ma_heap_peak_interval. */
+struct ma_heap_figures ma_heap_totals(const Memattach__Totals *totals);
+
+/* The 95 % interval of the total's peak: its upper end is that of the highest estimate, of which
+ * the stated peak falls short by what choosing the highest adds (docs/estimates.md). */
+struct ma_interval ma_heap_peak_interval(const Memattach__Totals *totals);
 
 /* Adds b to a. */
 void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b);

@@ -97,12 +97,22 @@ static void write_sampling(struct ma_flow *flow, const Memattach__Session *sessi
 	ma_flow_end(flow);
 }
 
+static struct ma_estimate live_of(const Memattach__Session *session)
+{
+	return (struct ma_estimate){
+		.value = session->live_bytes,
+		.variance = session->live_bytes_variance,
+		.third = (double)session->live_bytes_third,
+		.unseen = session->unseen_bytes,
+	};
+}
+
 static void write_heap(struct ma_flow *flow, const Memattach__Session *session, uint64_t now_ns)
 {
-	struct ma_interval live = ma_interval_95(session->live_bytes, session->live_bytes_variance);
+	const struct ma_estimate live = live_of(session);
 	ma_flow_begin(flow, "  heap", LABEL, GAP);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "live %s",
-		     ma_format_size_interval(session->live_bytes, (live.high - live.low) / 2).text);
+		     ma_format_size_interval(live.value, ma_interval_plus_minus(&live)).text);
 	if (session->peak_time_nanos)
 		ma_flow_item(flow, MA_STYLE_PLAIN, "peak %s at %s",
 			     ma_format_size(session->peak_bytes).text,
@@ -167,7 +177,8 @@ void ma_session_view_write(struct ma_text *text, const Memattach__Session *sessi
 
 void ma_session_json_write(struct ma_json *json, const Memattach__Session *session)
 {
-	struct ma_interval live = ma_interval_95(session->live_bytes, session->live_bytes_variance);
+	const struct ma_estimate estimate = live_of(session);
+	struct ma_interval live = ma_interval_95(&estimate);
 	bool exact = session->mode == MA_MODE_EXACT;
 	ma_json_begin_object(json, NULL);
 	ma_json_integer(json, "pid", session->pid);

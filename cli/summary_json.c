@@ -94,23 +94,25 @@ static void write_memory(struct ma_json *json, const Memattach__Memory *memory)
 	ma_json_end_object(json);
 }
 
-/* {"bytes", "low_bytes", "high_bytes", "count"}, left open for more. */
-static void begin_estimate(struct ma_json *json, const char *key, double bytes, double variance,
-			   double count)
+/* {"bytes", "low_bytes", "high_bytes", "count", "low_count", "high_count"}, left open for more. */
+static void begin_estimate(struct ma_json *json, const char *key, const struct ma_estimate *bytes,
+			   const struct ma_interval *interval, const struct ma_estimate *count)
 {
-	struct ma_interval interval = ma_interval_95(bytes, variance);
+	struct ma_interval of_count = ma_interval_95(count);
 	ma_json_begin_object(json, key);
-	ma_json_whole(json, "bytes", bytes);
-	ma_json_whole(json, "low_bytes", interval.low);
-	ma_json_whole(json, "high_bytes", interval.high);
-	if (count >= 0)
-		ma_json_whole(json, "count", count);
+	ma_json_whole(json, "bytes", bytes->value);
+	ma_json_whole(json, "low_bytes", interval->low);
+	ma_json_whole(json, "high_bytes", interval->high);
+	ma_json_whole(json, "count", count->value);
+	ma_json_whole(json, "low_count", of_count.low);
+	ma_json_whole(json, "high_count", of_count.high);
 }
 
-static void write_estimate(struct ma_json *json, const char *key, double bytes, double variance,
-			   double count)
+static void write_estimate(struct ma_json *json, const char *key, const struct ma_estimate *bytes,
+			   const struct ma_estimate *count)
 {
-	begin_estimate(json, key, bytes, variance, count);
+	struct ma_interval interval = ma_interval_95(bytes);
+	begin_estimate(json, key, bytes, &interval, count);
 	ma_json_end_object(json);
 }
 
@@ -121,18 +123,19 @@ static void write_totals(struct ma_json *json, const Memattach__Heap *heap)
 		ma_json_null(json, "totals");
 		return;
 	}
+	const struct ma_heap_figures figures = ma_heap_totals(totals);
+	struct ma_interval held = ma_interval_95(&figures.held);
+	struct ma_interval peak = ma_heap_peak_interval(totals);
+	struct ma_interval allocated = ma_interval_95(&figures.allocated);
 	ma_json_begin_object(json, "totals");
-	begin_estimate(json, "held", totals->held_bytes, totals->held_bytes_variance, -1);
+	begin_estimate(json, "held", &figures.held, &held, &figures.held_count);
 	ma_json_real(json, "age_seconds", (double)heap->held_age_nanos / 1e9);
 	ma_json_end_object(json);
-	write_estimate(json, "live", totals->live_bytes, totals->live_bytes_variance,
-		       totals->live_count);
-	begin_estimate(json, "peak", totals->peak_bytes, totals->peak_bytes_variance,
-		       totals->peak_count);
+	write_estimate(json, "live", &figures.live, &figures.live_count);
+	begin_estimate(json, "peak", &figures.peak, &peak, &figures.peak_count);
 	ma_json_time(json, "time", heap->peak_time_nanos);
 	ma_json_end_object(json);
-	begin_estimate(json, "allocated", totals->allocated_bytes, totals->allocated_bytes_variance,
-		       totals->allocated_count);
+	begin_estimate(json, "allocated", &figures.allocated, &allocated, &figures.allocated_count);
 	ma_json_whole(json, "bytes_per_second", totals->allocated_bytes_per_second);
 	ma_json_end_object(json);
 	ma_json_end_object(json);
@@ -140,13 +143,10 @@ static void write_totals(struct ma_json *json, const Memattach__Heap *heap)
 
 static void write_figures(struct ma_json *json, const struct ma_heap_figures *figures)
 {
-	write_estimate(json, "held", figures->held_bytes, figures->held_variance, -1);
-	write_estimate(json, "live", figures->live_bytes, figures->live_variance,
-		       figures->live_count);
-	write_estimate(json, "peak", figures->peak_bytes, figures->peak_variance,
-		       figures->peak_count);
-	write_estimate(json, "allocated", figures->allocated_bytes, figures->allocated_variance,
-		       figures->allocated_count);
+	write_estimate(json, "held", &figures->held, &figures->held_count);
+	write_estimate(json, "live", &figures->live, &figures->live_count);
+	write_estimate(json, "peak", &figures->peak, &figures->peak_count);
+	write_estimate(json, "allocated", &figures->allocated, &figures->allocated_count);
 	ma_json_unsigned(json, "live_samples", figures->live_samples);
 	ma_json_unsigned(json, "sites", figures->sites);
 }

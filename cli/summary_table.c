@@ -102,13 +102,13 @@ static unsigned write_place(const struct table *table, const char *prefix,
 
 static void write_numbers(const struct table *table, const struct ma_heap_figures *figures)
 {
-	double plus_minus = ma_summary_plus_minus(figures->live_bytes, figures->live_variance);
+	double plus_minus = ma_interval_plus_minus(&figures->live);
 	const struct ma_figure cells[COLUMNS] = {
-		[COLUMN_HELD] = ma_format_size(figures->held_bytes),
-		[COLUMN_LIVE] = ma_format_size(figures->live_bytes),
-		[COLUMN_INTERVAL] = ma_format_size_beside(plus_minus, figures->live_bytes),
-		[COLUMN_PEAK] = ma_format_size(figures->peak_bytes),
-		[COLUMN_COUNT] = ma_format_count(figures->live_count),
+		[COLUMN_HELD] = ma_format_size(figures->held.value),
+		[COLUMN_LIVE] = ma_format_size(figures->live.value),
+		[COLUMN_INTERVAL] = ma_format_size_beside(plus_minus, figures->live.value),
+		[COLUMN_PEAK] = ma_format_size(figures->peak.value),
+		[COLUMN_COUNT] = ma_format_count(figures->live_count.value),
 	};
 	for (int i = 0; i < COLUMNS; i++)
 		if (table->shown[i])
@@ -189,7 +189,7 @@ static size_t count_live(const struct ma_heap_rows *rows)
 {
 	size_t live = 0;
 	while (live < rows->count &&
-	       (rows->rows[live].figures.live_bytes > 0 || rows->rows[live].figures.held_bytes > 0))
+	       (rows->rows[live].figures.live.value > 0 || rows->rows[live].figures.held.value > 0))
 		live++;
 	return live;
 }
@@ -201,7 +201,7 @@ static void write_others(const struct table *table, const struct ma_heap_rows *r
 	for (size_t i = shown; i < rows->count; i++) {
 		const struct ma_heap_figures *figures = &rows->rows[i].figures;
 		ma_heap_figures_add(&others, figures);
-		lines += figures->live_bytes > 0 || figures->peak_bytes > 0;
+		lines += figures->live.value > 0 || figures->peak.value > 0;
 	}
 	if (!lines)
 		return;

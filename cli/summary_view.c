@@ -17,12 +17,6 @@ enum { LABEL = 8, WIDE_LABEL = 10, LIMIT_CELLS = 20, NOTES_SHOWN = 6 };
 
 #define GAP "   "
 
-double ma_summary_plus_minus(double value, double variance)
-{
-	struct ma_interval interval = ma_interval_95(value, variance);
-	return (interval.high - interval.low) / 2;
-}
-
 /* An escaped copy of a target's string, cut to so many columns. */
 static void add_harmless(struct ma_text *text, const char *string, unsigned columns)
 {
@@ -215,24 +209,22 @@ static void write_since(struct ma_flow *flow, const struct ma_summary *summary)
 {
 	const Memattach__Heap *heap = summary->profile->heap;
 	const Memattach__Totals *totals = heap->totals;
+	const struct ma_heap_figures figures = ma_heap_totals(totals);
+	const struct ma_interval peak = ma_heap_peak_interval(totals);
 	struct ma_figure clock;
 	ma_flow_begin(flow, "SINCE", LABEL, GAP);
-	ma_flow_item(flow, MA_STYLE_HEAD, "live %s",
-		     ma_format_size_interval(
-			     totals->live_bytes,
-			     ma_summary_plus_minus(totals->live_bytes, totals->live_bytes_variance))
-			     .text);
+	ma_flow_item(
+		flow, MA_STYLE_HEAD, "live %s",
+		ma_format_size_interval(totals->live_bytes, ma_interval_plus_minus(&figures.live))
+			.text);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "held %s (older than %s)",
 		     ma_format_size(totals->held_bytes).text,
 		     ma_format_duration_us((double)heap->held_age_nanos / 1e3).text);
 	if (heap->peak_time_nanos)
-		ma_flow_item(
-			flow, MA_STYLE_PLAIN, "peak %s at %s",
-			ma_format_size_interval(totals->peak_bytes,
-						ma_summary_plus_minus(totals->peak_bytes,
-								      totals->peak_bytes_variance))
-				.text,
-			clock_of(&clock, heap->peak_time_nanos, summary));
+		ma_flow_item(flow, MA_STYLE_PLAIN, "peak %s at %s",
+			     ma_format_size_interval(totals->peak_bytes, (peak.high - peak.low) / 2)
+				     .text,
+			     clock_of(&clock, heap->peak_time_nanos, summary));
 	ma_flow_item(flow, MA_STYLE_PLAIN, "allocated %s in all, %s/s now",
 		     ma_format_size(totals->allocated_bytes).text,
 		     ma_format_size(totals->allocated_bytes_per_second).text);

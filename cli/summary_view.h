@@ -29,7 +29,4 @@ void ma_summary_view_write(struct ma_text *text, const struct ma_summary *summar
 /* The table of sites alone (summary_table.c). */
 void ma_summary_table_write(struct ma_text *text, const struct ma_summary *summary);
 
-/* Half the length of the 95 % interval; 0 for exact figures. */
-double ma_summary_plus_minus(double value, double variance);
-
 #endif

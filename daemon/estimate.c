@@ -4,26 +4,48 @@
 
 #include <math.h>
 
+#include "proto/area.h"
+
 #define MAX_SIZE_BYTES (UINT64_C(1) << 47) /* the address space of an x86-64 program */
 
-void ma_estimate_weight(uint64_t size_bytes, uint32_t interval_bytes, struct ma_weight *weight)
+/* p, and 1 - p with all its digits. */
+struct chance {
+	double taken;
+	double missed;
+};
+
+static struct chance chance_of(double size_bytes, uint32_t rate)
+{
+	if (rate & MA_RATE_CHANCE) {
+		double taken = (double)(rate & ~MA_RATE_CHANCE) / MA_RATE_ONE;
+		return (struct chance){taken, 1.0 - taken};
+	}
+	/* expm1 keeps all digits of p where k is a tiny part of R; there 1 - exp() would keep none.
+	 */
+	double ratio = size_bytes / (double)rate;
+	return (struct chance){-expm1(-ratio), exp(-ratio)};
+}
+
+void ma_estimate_weight(uint64_t size_bytes, uint32_t rate, struct ma_weight *weight)
 {
 	uint64_t size = size_bytes ? size_bytes : 1;
 	if (size > MAX_SIZE_BYTES)
 		size = MAX_SIZE_BYTES;
-	if (interval_bytes == 0) {
-		*weight =
-			(struct ma_weight){.bytes = size * MA_BYTES_UNITS, .count = MA_COUNT_UNITS};
-		return;
-	}
-	/* expm1 keeps all digits of p where k is a tiny part of R; there 1 - exp() would keep none.
-	 */
 	double k = (double)size;
-	double p = -expm1(-k / (double)interval_bytes);
-	double inverse = 1.0 / p;
-	double spread = (1.0 - p) * inverse * inverse;
-	weight->bytes = (uint64_t)(k * inverse * MA_BYTES_UNITS + 0.5);
-	weight->count = (uint64_t)(inverse * MA_COUNT_UNITS + 0.5);
-	weight->bytes_variance = k * k * spread;
-	weight->count_variance = spread;
+	struct chance chance = rate ? chance_of(k, rate) : (struct chance){1, 0};
+	/* A chance of 0 is no rate: whoever wrote it did not mean us to trust it. */
+	if (!(chance.taken > 0))
+		chance = (struct chance){1, 0};
+	double inverse = 1.0 / chance.taken;
+	double spread = chance.missed * inverse * inverse;
+	double skew = spread * (1.0 + chance.missed) * inverse;
+	*weight = (struct ma_weight){
+		.bytes = (uint64_t)(k * inverse * MA_BYTES_UNITS + 0.5),
+		.count = (uint64_t)(inverse * MA_COUNT_UNITS + 0.5),
+		.bytes_variance = k * k * spread,
+		.count_variance = spread,
+		.bytes_third = k * k * k * skew,
+		.count_third = skew,
+		.chance = chance.taken,
+	};
 }

@@ -2,6 +2,7 @@
 /* See heap_state.h. */
 #include "daemon/heap_state.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,7 @@ static void keep_peak(struct ma_heap_state *state, struct ma_heap_sums *sums)
 		return;
 	sums->peak_bytes = sums->live_bytes;
 	sums->peak_count = sums->live_count;
-	sums->peak_bytes_variance = sums->live_bytes_variance;
+	sums->peak = sums->live;
 	sums->epoch = state->total.epoch;
 }
 
@@ -71,22 +72,46 @@ void ma_heap_state_mark_peak(struct ma_heap_state *state, uint32_t clock_ms)
 	total->epoch++;
 	total->peak_bytes = total->live_bytes;
 	total->peak_count = total->live_count;
-	total->peak_bytes_variance = total->live_bytes_variance;
+	total->peak = total->live;
 	state->peak_ms = clock_ms;
 }
 
 static void look_for_peak(struct ma_heap_state *state, uint32_t clock_ms)
 {
-	if (state->total.live_bytes > state->total.peak_bytes && !state->peak_elsewhere)
+	if (state->peak_elsewhere)
+		return;
+	ma_halves_look(&state->halves);
+	if (state->total.live_bytes > state->total.peak_bytes)
 		ma_heap_state_mark_peak(state, clock_ms);
+}
+
+static void add_spread(struct ma_spread *spread, const struct ma_weight *weight)
+{
+	spread->bytes_variance += weight->bytes_variance;
+	spread->count_variance += weight->count_variance;
+	spread->bytes_third += weight->bytes_third;
+	spread->count_third += weight->count_third;
+}
+
+/* Rounding must not leave a rest where no sample is left, nor anything negative. */
+static void take_from(double *sum, double part, bool nothing_left)
+{
+	*sum = nothing_left || *sum < part ? 0 : *sum - part;
+}
+
+static void take_spread(struct ma_spread *spread, const struct ma_weight *weight, bool nothing_left)
+{
+	take_from(&spread->bytes_variance, weight->bytes_variance, nothing_left);
+	take_from(&spread->count_variance, weight->count_variance, nothing_left);
+	take_from(&spread->bytes_third, weight->bytes_third, nothing_left);
+	take_from(&spread->count_third, weight->count_third, nothing_left);
 }
 
 static void add_live(struct ma_heap_sums *sums, const struct ma_weight *weight)
 {
 	sums->live_bytes += weight->bytes;
 	sums->live_count += weight->count;
-	sums->live_bytes_variance += weight->bytes_variance;
-	sums->live_count_variance += weight->count_variance;
+	add_spread(&sums->live, weight);
 	sums->live_samples++;
 }
 
@@ -98,8 +123,7 @@ static void add_allocated(struct ma_heap_sums *sums, const struct ma_weight *wei
 	sums->last_ms = clock_ms;
 	sums->allocated_bytes += weight->bytes;
 	sums->allocated_count += weight->count;
-	sums->allocated_bytes_variance += weight->bytes_variance;
-	sums->allocated_count_variance += weight->count_variance;
+	add_spread(&sums->allocated, weight);
 	sums->allocated_samples++;
 }
 
@@ -114,7 +138,7 @@ int ma_heap_size_class(uint64_t size_bytes)
 static struct ma_weight weight_of(const struct ma_heap_sample *sample)
 {
 	struct ma_weight weight;
-	ma_estimate_weight(sample->size_bytes, sample->interval_bytes, &weight);
+	ma_estimate_weight(sample->size_bytes, sample->rate, &weight);
 	return weight;
 }
 
@@ -126,19 +150,23 @@ static struct ma_heap_sums *count_allocated(struct ma_heap_state *state,
 	struct ma_heap_sums *sums = sums_of(state, sample);
 	add_allocated(sums, weight, clock_ms);
 	add_allocated(&state->total, weight, clock_ms);
+	state->deviations += sqrt(weight->bytes_variance);
 	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->allocated_bytes += weight->bytes;
 	class->allocated_count += weight->count;
 	return sums;
 }
 
-static void count_live(struct ma_heap_state *state, struct ma_heap_sums *sums, uint64_t size_bytes,
+/* size_bytes: what lies behind the weight; of a region that is cut up, less than the sample's. */
+static void count_live(struct ma_heap_state *state, struct ma_heap_sums *sums,
+		       const struct ma_heap_sample *sample, uint64_t size_bytes,
 		       const struct ma_weight *weight)
 {
 	keep_peak(state, sums);
 	add_live(sums, weight);
 	add_live(&state->total, weight);
-	struct ma_size_class *class = &state->classes[ma_heap_size_class(size_bytes)];
+	ma_halves_add(&state->halves, weight, sample->coin, size_bytes);
+	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->live_bytes += weight->bytes;
 	class->live_count += weight->count;
 }
@@ -148,7 +176,7 @@ void ma_heap_state_alloc(struct ma_heap_state *state, const struct ma_heap_sampl
 {
 	struct ma_weight weight = weight_of(sample);
 	struct ma_heap_sums *sums = count_allocated(state, sample, &weight, clock_ms);
-	count_live(state, sums, sample->size_bytes, &weight);
+	count_live(state, sums, sample, sample->size_bytes, &weight);
 	look_for_peak(state, clock_ms);
 }
 
@@ -176,14 +204,9 @@ static void take_live(struct ma_heap_state *state, struct ma_heap_sums *sums,
 	for (int i = 0; i < 2; i++) {
 		both[i]->live_bytes -= bytes;
 		both[i]->live_count -= count;
-		both[i]->live_bytes_variance -= weight->bytes_variance;
-		both[i]->live_count_variance -= weight->count_variance;
 		if (whole && both[i]->live_samples)
 			both[i]->live_samples--;
-		if (both[i]->live_samples == 0 || both[i]->live_bytes_variance < 0)
-			both[i]->live_bytes_variance = 0;
-		if (both[i]->live_samples == 0 || both[i]->live_count_variance < 0)
-			both[i]->live_count_variance = 0;
+		take_spread(&both[i]->live, weight, both[i]->live_samples == 0);
 	}
 	struct ma_size_class *class = &state->classes[class_index];
 	class->live_bytes -= at_most(bytes, class->live_bytes);
@@ -196,6 +219,7 @@ void ma_heap_state_free(struct ma_heap_state *state, const struct ma_heap_sample
 	struct ma_heap_sums *sums = sums_of(state, sample);
 	keep_peak(state, sums);
 	take_live(state, sums, &weight, ma_heap_size_class(sample->size_bytes), true);
+	ma_halves_take(&state->halves, &weight, sample->coin, sample->size_bytes);
 }
 
 void ma_heap_state_unmap(struct ma_heap_state *state, const struct ma_heap_sample *region,
@@ -208,14 +232,14 @@ void ma_heap_state_unmap(struct ma_heap_state *state, const struct ma_heap_sampl
 	struct ma_heap_sums *sums = sums_of(state, region);
 	keep_peak(state, sums);
 	take_live(state, sums, &weight, ma_heap_size_class(region->size_bytes), last_part);
+	ma_halves_take(&state->halves, &weight, region->coin, bytes);
 }
 
 static void forget_live(struct ma_heap_sums *sums)
 {
 	sums->live_bytes = 0;
 	sums->live_count = 0;
-	sums->live_bytes_variance = 0;
-	sums->live_count_variance = 0;
+	sums->live = (struct ma_spread){0};
 	sums->live_samples = 0;
 }
 
@@ -232,6 +256,7 @@ void ma_heap_state_rebuild_begin(struct ma_heap_state *state)
 		forget_live(&state->other[i]);
 	}
 	forget_live(&state->total);
+	ma_halves_forget(&state->halves);
 	for (int i = 0; i < MA_HEAP_SIZE_CLASSES; i++) {
 		state->classes[i].live_bytes = 0;
 		state->classes[i].live_count = 0;
@@ -241,7 +266,7 @@ void ma_heap_state_rebuild_begin(struct ma_heap_state *state)
 void ma_heap_state_relive(struct ma_heap_state *state, const struct ma_heap_sample *sample)
 {
 	struct ma_weight weight = weight_of(sample);
-	count_live(state, sums_of(state, sample), sample->size_bytes, &weight);
+	count_live(state, sums_of(state, sample), sample, sample->size_bytes, &weight);
 }
 
 void ma_heap_state_relive_region(struct ma_heap_state *state, const struct ma_heap_sample *region,
@@ -252,7 +277,7 @@ void ma_heap_state_relive_region(struct ma_heap_state *state, const struct ma_he
 	if (!first_part)
 		weight.count = 0;
 	struct ma_heap_sums *sums = sums_of(state, region);
-	count_live(state, sums, region->size_bytes, &weight);
+	count_live(state, sums, region, bytes, &weight);
 	if (!first_part) {
 		sums->live_samples--;
 		state->total.live_samples--;
@@ -263,7 +288,9 @@ void ma_heap_state_relive_sum(struct ma_heap_state *state, const struct ma_heap_
 			      const struct ma_weight *sum, uint64_t samples)
 {
 	struct ma_heap_sums *sums = sums_of(state, sample);
-	count_live(state, sums, sample->size_bytes, sum);
+	struct ma_weight weight = *sum;
+	weight.chance = 1; /* a sum has none, and nobody asks such a state for its peak */
+	count_live(state, sums, sample, sample->size_bytes, &weight);
 	sums->live_samples += samples - 1;
 	state->total.live_samples += samples - 1;
 }
@@ -283,26 +310,64 @@ static double count_of(uint64_t units)
 	return (double)units / MA_COUNT_UNITS;
 }
 
-static void view_of(const struct ma_heap_sums *sums, bool peak_kept, struct ma_site_view *view)
+/* The peak that readers are told of: the highest estimate, less what choosing it added, though not
+ * less than what is live now. */
+struct peak {
+	bool is_now;
+	double excess; /* bytes to take off */
+};
+
+static struct peak peak_of(const struct ma_heap_state *state)
+{
+	const struct ma_heap_sums *total = &state->total;
+	struct peak peak = {.excess = ma_halves_excess(&state->halves)};
+	if (state->peak_elsewhere || !(total->peak.bytes_variance > 0))
+		peak.excess = 0;
+	peak.excess = fmin(peak.excess, bytes_of(total->peak_bytes));
+	if (bytes_of(total->live_bytes) > bytes_of(total->peak_bytes) - peak.excess &&
+	    !state->peak_elsewhere)
+		peak = (struct peak){.is_now = true};
+	return peak;
+}
+
+/* A site's part of the excess is its part of the uncertainty. */
+static void fill_peak(const struct ma_heap_state *state, const struct ma_heap_sums *sums,
+		      struct ma_site_view *view)
+{
+	struct peak peak = peak_of(state);
+	if (peak.is_now || (sums != &state->total && sums->epoch != state->total.epoch)) {
+		view->peak_bytes = view->live_bytes;
+		view->peak_count = view->live_count;
+		view->peak = view->live;
+	} else {
+		view->peak_bytes = bytes_of(sums->peak_bytes);
+		view->peak_count = count_of(sums->peak_count);
+		view->peak = sums->peak;
+	}
+	if (!(peak.excess > 0 && view->peak_bytes > 0))
+		return;
+	double excess = peak.excess * view->peak.bytes_variance / state->total.peak.bytes_variance;
+	double left = fmax(0, 1 - excess / view->peak_bytes);
+	view->peak_bytes *= left;
+	view->peak_count *= left;
+}
+
+static void view_of(const struct ma_heap_state *state, const struct ma_heap_sums *sums,
+		    struct ma_site_view *view)
 {
 	*view = (struct ma_site_view){
 		.allocated_bytes = bytes_of(sums->allocated_bytes),
 		.allocated_count = count_of(sums->allocated_count),
-		.peak_bytes = bytes_of(peak_kept ? sums->peak_bytes : sums->live_bytes),
-		.peak_count = count_of(peak_kept ? sums->peak_count : sums->live_count),
 		.live_bytes = bytes_of(sums->live_bytes),
 		.live_count = count_of(sums->live_count),
-		.allocated_bytes_variance = sums->allocated_bytes_variance,
-		.allocated_count_variance = sums->allocated_count_variance,
-		.peak_bytes_variance =
-			peak_kept ? sums->peak_bytes_variance : sums->live_bytes_variance,
-		.live_bytes_variance = sums->live_bytes_variance,
-		.live_count_variance = sums->live_count_variance,
+		.allocated = sums->allocated,
+		.live = sums->live,
 		.allocated_samples = sums->allocated_samples,
 		.live_samples = sums->live_samples,
 		.first_ms = sums->first_ms,
 		.last_ms = sums->last_ms,
 	};
+	fill_peak(state, sums, view);
 }
 
 bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site, struct ma_site_view *view)
@@ -318,11 +383,31 @@ bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site, struct
 		memset(view, 0, sizeof *view);
 		return false;
 	}
-	view_of(sums, sums->epoch == state->total.epoch, view);
+	view_of(state, sums, view);
 	return true;
 }
 
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view)
 {
-	view_of(&state->total, true, view);
+	view_of(state, &state->total, view);
+}
+
+uint32_t ma_heap_state_peak_ms(const struct ma_heap_state *state)
+{
+	return peak_of(state).is_now ? state->total.last_ms : state->peak_ms;
+}
+
+double ma_heap_state_peak_excess(const struct ma_heap_state *state)
+{
+	return peak_of(state).excess;
+}
+
+/*
+ * The mean standard deviation of a sample, each weighted by its own: for blocks far smaller than
+ * the interval that is the interval that was in force, averaged over the bytes allocated.
+ */
+double ma_heap_state_unseen(const struct ma_heap_state *state)
+{
+	double variance = state->total.allocated.bytes_variance;
+	return state->deviations > 0 ? variance / state->deviations : 0;
 }

@@ -3,8 +3,10 @@
  * The heap as the events tell it: per site and in total what was allocated, what is live, and what
  * was live at the moment when the total was largest. Every event costs O(1), the peak included: a
  * global epoch counts new maxima of the total, and a site stores its value at the last maximum only
- * when it is next touched after it. Bytes and counts are integers (daemon/estimate.h), so that live
- * returns to exactly 0; variances are floating point and are reset where no sample is left.
+ * when it is next touched after it. The maximum of a noisy estimate is too high, by what
+ * daemon/halves.h tells: the views are corrected for that. Bytes and counts are integers
+ * (daemon/estimate.h), so that live returns to exactly 0; variances are floating point and are
+ * reset where no sample is left.
  * Bounded: sites beyond the limit share one entry, "(other)".
  */
 #ifndef MA_DAEMON_HEAP_STATE_H
@@ -14,6 +16,7 @@
 #include <stdint.h>
 
 #include "daemon/estimate.h"
+#include "daemon/halves.h"
 #include "proto/area.h"
 
 enum {
@@ -30,9 +33,18 @@ enum { MA_HEAP_DOMAINS = MA_DOMAIN_MMAP + 1 };
 /* An allocation as far as sums are concerned. */
 struct ma_heap_sample {
 	uint64_t size_bytes;
-	uint32_t site;           /* 0 = unknown */
-	uint32_t interval_bytes; /* 0 = recorded for certain */
-	uint32_t domain;         /* enum ma_domain; used where the site is unknown or merged */
+	uint32_t site;   /* 0 = unknown */
+	uint32_t rate;   /* how it was chosen (proto/area.h); 0 = recorded for certain */
+	uint32_t domain; /* enum ma_domain; used where the site is unknown or merged */
+	uint32_t coin;   /* ma_halves_coin */
+};
+
+/* How uncertain a sum of samples is: cumulants, as in daemon/estimate.h. */
+struct ma_spread {
+	double bytes_variance;
+	double count_variance;
+	double bytes_third;
+	double count_third;
 };
 
 /* Sums of one site, or of all. bytes and counts in the units of daemon/estimate.h. */
@@ -41,14 +53,13 @@ struct ma_heap_sums {
 	uint64_t allocated_count;
 	uint64_t live_bytes;
 	uint64_t live_count;
-	uint64_t
-		peak_bytes; /* a site's are valid while its epoch is the state's, else live_* are */
+	/* A site's peak is valid while its epoch is the state's, else live is its value at the
+	 * peak. */
+	uint64_t peak_bytes;
 	uint64_t peak_count;
-	double allocated_bytes_variance;
-	double allocated_count_variance;
-	double live_bytes_variance;
-	double live_count_variance;
-	double peak_bytes_variance;
+	struct ma_spread allocated;
+	struct ma_spread live;
+	struct ma_spread peak;
 	uint64_t allocated_samples;
 	uint64_t live_samples;
 	uint64_t epoch;
@@ -70,6 +81,8 @@ struct ma_heap_state {
 	struct ma_heap_sums unknown[MA_HEAP_DOMAINS];
 	struct ma_heap_sums other[MA_HEAP_DOMAINS];
 	struct ma_heap_sums total;
+	struct ma_halves halves;
+	double deviations;     /* sum of the standard deviations of all samples, bytes */
 	uint32_t peak_ms;      /* when the total was largest */
 	uint64_t unbalanced;   /* frees of more than was live: something was lost */
 	uint32_t merged_sites; /* sites that share `other` */
@@ -78,7 +91,7 @@ struct ma_heap_state {
 	struct ma_size_class classes[MA_HEAP_SIZE_CLASSES];
 };
 
-/* The same of one site for readers: bytes, counts and variances unscaled. */
+/* The same of one site for readers: bytes, counts and their cumulants unscaled. */
 struct ma_site_view {
 	double allocated_bytes;
 	double allocated_count;
@@ -86,11 +99,9 @@ struct ma_site_view {
 	double peak_count;
 	double live_bytes;
 	double live_count;
-	double allocated_bytes_variance;
-	double allocated_count_variance;
-	double peak_bytes_variance;
-	double live_bytes_variance;
-	double live_count_variance;
+	struct ma_spread allocated;
+	struct ma_spread peak;
+	struct ma_spread live;
 	uint64_t allocated_samples;
 	uint64_t live_samples;
 	uint32_t first_ms;
@@ -135,8 +146,18 @@ void ma_heap_state_mark_peak(struct ma_heap_state *state, uint32_t clock_ms);
 bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site,
 			struct ma_site_view *view);
 
-/* The totals; peak_* are of the moment peak_ms. */
+/* The totals; peak_* are of the moment ma_heap_state_peak_ms. */
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view);
+
+/* When the total was largest, milliseconds since attach. */
+uint32_t ma_heap_state_peak_ms(const struct ma_heap_state *state);
+
+/* By how much the highest estimate of the total exceeded the peak that the total states. */
+double ma_heap_state_peak_excess(const struct ma_heap_state *state);
+
+/* What a sample stands for, in bytes, on the average over what was allocated so far: as much as a
+ * kind of allocation may stand for of which there is no sample. 0: nothing is sampled. */
+double ma_heap_state_unseen(const struct ma_heap_state *state);
 
 /* The size class of a size: the index of its highest bit, bounded. */
 int ma_heap_size_class(uint64_t size_bytes);

@@ -44,7 +44,7 @@ void ma_heap_view_total(const struct ma_heap_view *view, struct ma_site_view *va
 			uint32_t *peak_ms)
 {
 	ma_heap_state_total(view->state, values);
-	*peak_ms = view->state->peak_ms;
+	*peak_ms = ma_heap_state_peak_ms(view->state);
 	if (!view->exact)
 		return;
 	const struct ma_exact *exact = view->exact;

@@ -58,11 +58,13 @@ void ma_ledger_add(struct ma_ledger *ledger, const struct ma_heap_sample *sample
 		return;
 	}
 	struct ma_weight weight;
-	ma_estimate_weight(sample->size_bytes, sample->interval_bytes, &weight);
+	ma_estimate_weight(sample->size_bytes, sample->rate, &weight);
 	entry->weight.bytes += weight.bytes;
 	entry->weight.count += weight.count;
 	entry->weight.bytes_variance += weight.bytes_variance;
 	entry->weight.count_variance += weight.count_variance;
+	entry->weight.bytes_third += weight.bytes_third;
+	entry->weight.count_third += weight.count_third;
 	entry->samples++;
 	if (birth_ms > entry->birth_ms)
 		entry->birth_ms = birth_ms;

@@ -17,10 +17,12 @@ void ma_live_scan_sampled(const struct ma_area *area, ma_live_visit *visit, void
 			struct ma_live_entry entry;
 			if (!ma_live_copy(&area->live, bucket, way, &address, &entry))
 				continue;
-			struct ma_heap_sample sample = {.size_bytes = entry.size_bytes,
-							.site = entry.site,
-							.interval_bytes = entry.interval_bytes,
-							.domain = entry.domain};
+			struct ma_heap_sample sample = {
+				.size_bytes = entry.size_bytes,
+				.site = entry.site,
+				.rate = entry.rate,
+				.domain = entry.domain,
+				.coin = ma_halves_coin(address, entry.birth_ms)};
 			visit(context, address, &sample, entry.birth_ms);
 		}
 	}

@@ -8,8 +8,9 @@ static struct ma_heap_sample sample_of(const struct ma_event *event)
 {
 	return (struct ma_heap_sample){.size_bytes = event->size_bytes,
 				       .site = event->site,
-				       .interval_bytes = event->interval_bytes,
-				       .domain = event->domain};
+				       .rate = event->rate,
+				       .domain = event->domain,
+				       .coin = ma_halves_coin(event->address, event->clock_ms)};
 }
 
 static struct ma_heap_sample sample_of_region(const struct ma_region *region)

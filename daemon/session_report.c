@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/size_rates.h"
 #include "daemon/snapshot_build.h"
 
 /* "killed by SIGKILL at 14:03:02" */
@@ -43,7 +44,9 @@ static void fill_heap(const struct ma_session *session, Memattach__Session *repo
 	uint32_t peak_ms;
 	ma_heap_view_total(&view, &total, &peak_ms);
 	report->live_bytes = total.live_bytes;
-	report->live_bytes_variance = total.live_bytes_variance;
+	report->live_bytes_variance = total.live.bytes_variance;
+	report->live_bytes_third = (float)total.live.bytes_third;
+	report->unseen_bytes = ma_heap_state_unseen(&session->heap);
 	report->peak_bytes = total.peak_bytes;
 	if (total.peak_bytes > 0)
 		report->peak_time_nanos = ma_session_time_ns(session, peak_ms);
@@ -51,7 +54,8 @@ static void fill_heap(const struct ma_session *session, Memattach__Session *repo
 	report->sites = view.site_count;
 }
 
-static void fill_figures(const struct ma_session *session, Memattach__Session *report)
+static void fill_figures(const struct ma_session *session, Memattach__Session *report,
+			 struct ma_pool *pool)
 {
 	struct ma_counters counters;
 	ma_session_counters(session, &counters);
@@ -65,6 +69,7 @@ static void fill_figures(const struct ma_session *session, Memattach__Session *r
 	report->budget_ratio = session->governor.budget_ratio;
 	report->cost_ratio = ma_session_cost(session);
 	report->fixed_interval = session->governor.fixed;
+	report->rate = ma_size_rates(&session->map.ident, pool, &report->n_rate);
 }
 
 Memattach__Session *ma_session_report(const struct ma_session *session, struct ma_pool *pool)
@@ -87,7 +92,7 @@ Memattach__Session *ma_session_report(const struct ma_session *session, struct m
 	report->expires_time_nanos = ma_session_expires_ns(session);
 	report->end_time_nanos = session->end.time_ns;
 	fill_heap(session, report);
-	fill_figures(session, report);
+	fill_figures(session, report, pool);
 	char *ended = session->state != MA_SESSION_TRACKING ? ended_text(session, pool) : NULL;
 	char *notice = notice_text(session, pool);
 	if (ended)

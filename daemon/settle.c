@@ -71,8 +71,8 @@ static void free_counted(struct ma_settle_slot *slot, struct ma_heap_state *stat
  */
 static bool is_same(const struct ma_heap_sample *a, const struct ma_heap_sample *b)
 {
-	return a->size_bytes == b->size_bytes && a->site == b->site &&
-	       a->interval_bytes == b->interval_bytes && a->domain == b->domain;
+	return a->size_bytes == b->size_bytes && a->site == b->site && a->rate == b->rate &&
+	       a->domain == b->domain;
 }
 
 void ma_settle_event(struct ma_settle *settle, const struct ma_event *event,
@@ -80,8 +80,9 @@ void ma_settle_event(struct ma_settle *settle, const struct ma_event *event,
 {
 	struct ma_heap_sample sample = {.size_bytes = event->size_bytes,
 					.site = event->site,
-					.interval_bytes = event->interval_bytes,
-					.domain = event->domain};
+					.rate = event->rate,
+					.domain = event->domain,
+					.coin = ma_halves_coin(event->address, event->clock_ms)};
 	struct ma_settle_slot *slot = slot_of(settle, event->address);
 	bool counted = slot->sample.size_bytes != 0;
 	if (event->kind != MA_EVENT_ALLOC) {

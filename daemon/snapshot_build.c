@@ -98,6 +98,14 @@ static bool find_sites(struct builder *builder)
 	return true;
 }
 
+static void add_spread(struct ma_spread *sum, const struct ma_spread *spread)
+{
+	sum->bytes_variance += spread->bytes_variance;
+	sum->count_variance += spread->count_variance;
+	sum->bytes_third += spread->bytes_third;
+	sum->count_third += spread->count_third;
+}
+
 static void add_views(struct ma_site_view *sum, const struct ma_site_view *values)
 {
 	if (sum->allocated_samples == 0 || values->first_ms < sum->first_ms)
@@ -110,11 +118,9 @@ static void add_views(struct ma_site_view *sum, const struct ma_site_view *value
 	sum->peak_count += values->peak_count;
 	sum->live_bytes += values->live_bytes;
 	sum->live_count += values->live_count;
-	sum->allocated_bytes_variance += values->allocated_bytes_variance;
-	sum->allocated_count_variance += values->allocated_count_variance;
-	sum->peak_bytes_variance += values->peak_bytes_variance;
-	sum->live_bytes_variance += values->live_bytes_variance;
-	sum->live_count_variance += values->live_count_variance;
+	add_spread(&sum->allocated, &values->allocated);
+	add_spread(&sum->peak, &values->peak);
+	add_spread(&sum->live, &values->live);
 	sum->allocated_samples += values->allocated_samples;
 	sum->live_samples += values->live_samples;
 }
@@ -220,7 +226,8 @@ static const char *thread_name(const struct builder *builder, uint8_t slot, uint
 
 static void add_site(struct builder *builder, uint32_t id)
 {
-	struct ma_built_sample built = {.site = id};
+	struct ma_built_sample built = {.site = id,
+					.certain = domain_of(builder, id) == MA_DOMAIN_MMAP};
 	struct ma_site site = {0};
 	ma_heap_view_site(&builder->view, id, &built.values);
 	ma_heap_state_view(&builder->held.heap, id, &built.held);
@@ -257,6 +264,7 @@ static void add_rest(struct builder *builder)
 		if (!builder->rest_used[domain])
 			continue;
 		struct ma_built_sample built = {.site = MA_HEAP_OTHER(domain),
+						.certain = domain == MA_DOMAIN_MMAP,
 						.values = builder->rest[domain],
 						.held = builder->rest_held[domain]};
 		append(builder, &built, ma_stack_builder_pseudo(&builder->stacks, MA_PSEUDO_OTHER),

@@ -69,6 +69,7 @@ struct ma_built_stack ma_stack_builder_pseudo(struct ma_stack_builder *builder,
 struct ma_built_sample {
 	uint32_t site; /* or MA_HEAP_UNKNOWN, MA_HEAP_OTHER */
 	uint32_t flags;
+	bool certain; /* of a domain that is not sampled */
 	struct ma_site_view values;
 	struct ma_site_view held; /* live_*: what is held */
 };

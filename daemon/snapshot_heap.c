@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Field 1000 of a snapshot: everything that pprof has no place for; see snapshot_builder.h. */
+#include <float.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/size_rates.h"
 #include "daemon/snapshot_builder.h"
 #include "daemon/text.h"
 #include "proto/snapshot.h"
@@ -78,6 +81,8 @@ static void fill_sampler(struct filling *filling)
 		sampler->interval_min_bytes = session->governor.min_bytes;
 		sampler->interval_max_bytes = session->governor.max_bytes;
 	}
+	sampler->unseen_bytes = ma_heap_state_unseen(&session->heap);
+	sampler->rate = ma_size_rates(&session->map.ident, filling->pool, &sampler->n_rate);
 	sampler->samples = filling->counters.samples;
 	sampler->sample_frees = filling->counters.sample_frees;
 	filling->heap->sampler = sampler;
@@ -108,6 +113,50 @@ static void fill_loss(struct filling *filling)
 	filling->heap->loss = loss;
 }
 
+/* Where the cumulants of a value go, in a message. */
+struct spread_fields {
+	double *bytes_variance, *count_variance;
+	float *bytes_third, *count_third;
+};
+
+enum { VALUES = 4 };
+
+/* Those of all values; totals and sites have them under the same names. */
+#define FIELDS_OF(message, value)                                                                  \
+	{                                                                                          \
+		&(message)->value##_bytes_variance, &(message)->value##_count_variance,            \
+			&(message)->value##_bytes_third, &(message)->value##_count_third           \
+	}
+#define ALL_FIELDS_OF(message)                                                                     \
+	{                                                                                          \
+		FIELDS_OF(message, live), FIELDS_OF(message, peak), FIELDS_OF(message, allocated), \
+			FIELDS_OF(message, held)                                                   \
+	}
+
+/* Four digits are enough for a curve or for a skew, and bytes of zeros compress to nothing. */
+static float coarse(double value)
+{
+	float single = value < FLT_MAX ? (float)value : FLT_MAX;
+	uint32_t bits;
+	memcpy(&bits, &single, sizeof bits);
+	bits = (bits + (1U << 8)) & ~((UINT32_C(1) << 9) - 1);
+	memcpy(&single, &bits, sizeof single);
+	return isfinite(single) ? single : 0;
+}
+
+static void fill_spreads(const struct spread_fields fields[VALUES],
+			 const struct ma_site_view *values, const struct ma_site_view *held)
+{
+	const struct ma_spread *spreads[VALUES] = {&values->live, &values->peak, &values->allocated,
+						   &held->live};
+	for (int i = 0; i < VALUES; i++) {
+		*fields[i].bytes_variance = spreads[i]->bytes_variance;
+		*fields[i].count_variance = spreads[i]->count_variance;
+		*fields[i].bytes_third = coarse(spreads[i]->bytes_third);
+		*fields[i].count_third = coarse(spreads[i]->count_third);
+	}
+}
+
 static void fill_totals(struct filling *filling, const struct ma_session_held *held)
 {
 	const struct ma_session *session = filling->session;
@@ -126,13 +175,13 @@ static void fill_totals(struct filling *filling, const struct ma_session_held *h
 	totals->live_count = all.live_count;
 	totals->peak_bytes = all.peak_bytes;
 	totals->peak_count = all.peak_count;
-	totals->live_bytes_variance = all.live_bytes_variance;
-	totals->live_count_variance = all.live_count_variance;
-	totals->peak_bytes_variance = all.peak_bytes_variance;
-	totals->allocated_bytes_variance = all.allocated_bytes_variance;
-	totals->allocated_bytes_per_second = ma_session_allocation_rate(session);
+	const struct spread_fields fields[VALUES] = ALL_FIELDS_OF(totals);
+	fill_spreads(fields, &all, &kept);
 	totals->held_bytes = kept.live_bytes;
-	totals->held_bytes_variance = kept.live_bytes_variance;
+	totals->held_count = kept.live_count;
+	totals->allocated_bytes_per_second = ma_session_allocation_rate(session);
+	totals->unseen_bytes = ma_heap_state_unseen(&session->heap);
+	totals->peak_excess_bytes = ma_heap_state_peak_excess(&session->heap);
 	filling->heap->totals = totals;
 	if (all.peak_bytes > 0)
 		filling->heap->peak_time_nanos = ma_session_time_ns(session, peak_ms);
@@ -142,6 +191,7 @@ static void fill_sites(struct filling *filling, const struct ma_built_sample *sa
 {
 	Memattach__SiteDetail **details =
 		ma_snapshot_messages(filling->pool, count, sizeof **details);
+	double unseen = ma_heap_state_unseen(&filling->session->heap);
 	if (!details)
 		return;
 	for (size_t i = 0; i < count; i++) {
@@ -149,14 +199,11 @@ static void fill_sites(struct filling *filling, const struct ma_built_sample *sa
 		const struct ma_site_view *held = &samples[i].held;
 		Memattach__SiteDetail *detail = details[i];
 		*detail = (Memattach__SiteDetail)MEMATTACH__SITE_DETAIL__INIT;
-		detail->live_bytes_variance = values->live_bytes_variance;
-		detail->peak_bytes_variance = values->peak_bytes_variance;
-		detail->allocated_bytes_variance = values->allocated_bytes_variance;
-		detail->live_count_variance = values->live_count_variance;
-		detail->allocated_count_variance = values->allocated_count_variance;
+		const struct spread_fields fields[VALUES] = ALL_FIELDS_OF(detail);
+		fill_spreads(fields, values, held);
 		detail->held_bytes = held->live_bytes;
 		detail->held_count = held->live_count;
-		detail->held_bytes_variance = held->live_bytes_variance;
+		detail->unseen_bytes = samples[i].certain ? 0 : unseen;
 		detail->live_samples = values->live_samples;
 		detail->allocated_samples = values->allocated_samples;
 		detail->first_seen_nanos = ma_session_time_ns(filling->session, values->first_ms);
@@ -191,16 +238,6 @@ static void fill_timeline(struct filling *filling)
 	}
 	filling->heap->n_timeline = timeline->count;
 	filling->heap->timeline = points;
-}
-
-/* Four digits are enough for a curve, and bytes of zeros compress to nothing. */
-static double coarse(float value)
-{
-	uint32_t bits;
-	memcpy(&bits, &value, sizeof bits);
-	bits = (bits + (1U << 8)) & ~((UINT32_C(1) << 9) - 1);
-	memcpy(&value, &bits, sizeof value);
-	return value;
 }
 
 static bool fill_one_series(struct filling *filling, Memattach__Series *series, uint32_t slot,

@@ -17,6 +17,7 @@ bool ma_viewer_sum_add(struct ma_viewer_sum *sum, const struct ma_viewer_answer 
 		return false;
 	sum->live_bytes += value->live_bytes;
 	sum->live_variance += value->live_variance;
+	sum->live_third += value->live_third;
 	sum->delta_bytes += value->live_bytes - before;
 	sum->held_bytes += value->held_bytes;
 	sum->peak_bytes += value->peak_bytes;
@@ -84,6 +85,9 @@ Memattach__LiveRow *ma_viewer_row(struct ma_viewer_answer *answer, const struct 
 	}
 	row->live_bytes = sum->live_bytes;
 	row->live_variance = sum->live_variance;
+	row->live_third = sum->live_third;
+	if (sum->live_variance > 0)
+		row->unseen_bytes = ma_heap_state_unseen(&answer->session->heap);
 	row->delta_bytes = sum->delta_bytes;
 	row->held_bytes = sum->held_bytes;
 	row->peak_bytes = sum->peak_bytes;

@@ -95,7 +95,8 @@ static bool read_slots(struct ma_viewer_values *values, const struct ma_heap_vie
 		ma_heap_view_site(view, ma_viewer_index_id(slot), &site);
 		values->now.values[slot] = (struct ma_viewer_value){
 			.live_bytes = (float)site.live_bytes,
-			.live_variance = (float)site.live_bytes_variance,
+			.live_variance = (float)site.live.bytes_variance,
+			.live_third = (float)site.live.bytes_third,
 			.held_bytes = slot < values->held_count ? values->held[slot] : 0,
 			.peak_bytes = (float)site.peak_bytes,
 			.live_count = (float)site.live_count,

@@ -23,6 +23,7 @@ enum {
 struct ma_viewer_value {
 	float live_bytes;
 	float live_variance;
+	float live_third;
 	float held_bytes;
 	float peak_bytes;
 	float rate;

@@ -26,12 +26,13 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 1,       /* raised by any change of a struct below */
+	MA_AREA_VERSION = 2,       /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,      /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,      /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,             /* rings; more threads than rings share them event by event */
 	MA_RING_EVENTS = 4096,     /* events a ring holds; a power of two */
 	MA_MAX_FRAMES = 1024,      /* frames of one stack; deeper ones are cut and flagged */
+	MA_SIZE_RATES = 8,         /* size classes, the last of them for all larger sizes */
 	MA_FILTER_WORDS = 1 << 16, /* 64-bit words of the filter: 512 KiB */
 	MA_LIVE_BUCKETS = 1 << 14, /* buckets of the live set; a power of two */
 	MA_LIVE_WAYS = 8,          /* entries of a bucket: one cache line of addresses */
@@ -50,7 +51,16 @@ enum {
 enum ma_mode {
 	MA_MODE_SAMPLED = 1, /* Poisson by bytes; events through the rings */
 	MA_MODE_EXACT = 2,   /* every one; state kept in struct ma_exact, no events but mmap's */
+	MA_MODE_CLASSES = 3, /* by size class, each with a chance of its own; events as sampled */
 };
+
+/*
+ * How an allocation was chosen, as events and live entries tell it: the mean interval R in bytes
+ * that was in force at the draw; or, with bit MA_RATE_CHANCE set, the chance of its size class in
+ * units of 1 / MA_RATE_ONE; or 0: it was certain to be recorded.
+ */
+#define MA_RATE_CHANCE (UINT32_C(1) << 31)
+#define MA_RATE_ONE    (UINT32_C(1) << 31)
 
 /* The layer that served an allocation. Values are on the wire (snapshot label `domain`). */
 enum ma_domain {
@@ -76,6 +86,18 @@ enum ma_stack_flag {
 	MA_STACK_FOREIGN = 16,   /* a sub-interpreter's state could not be told: not walked */
 };
 
+/*
+ * A size class of mode MA_MODE_CLASSES: allocations of fewer than below_bytes, and of no class
+ * before it. cost is -ln(1 - chance) in units of 2^-57: an exponential draw with mean 1 is below it
+ * with that chance. UINT64_MAX: all of them.
+ */
+struct ma_size_rate {
+	uint64_t below_bytes;
+	uint64_t cost;
+	uint32_t rate; /* what their events carry */
+	uint32_t reserved;
+};
+
 /* Page 0. Written by the injector before the hook sees the area; constant afterwards. */
 struct ma_area_ident {
 	uint64_t magic;          /* MA_AREA_MAGIC */
@@ -96,6 +118,8 @@ struct ma_area_ident {
 	char python_path[256]; /* the object that holds the interpreter, as the target names it */
 	uint64_t python_base;  /* its load address */
 	char python_build_id[44]; /* hexadecimal, empty when it has none */
+	uint32_t size_rate_count; /* mode MA_MODE_CLASSES: 1 .. MA_SIZE_RATES, else 0 */
+	struct ma_size_rate size_rates[MA_SIZE_RATES]; /* ascending; the last takes every size */
 };
 
 /* Page 1. The daemon's orders. All fields are read and written as relaxed atomics. */
@@ -103,8 +127,8 @@ struct ma_control {
 	uint32_t enabled;        /* 0: slow paths do nothing */
 	uint32_t interval_bytes; /* mean R of the next draw, 4 KiB .. 64 MiB */
 	uint32_t reserved;
-	uint32_t clock_ms;       /* milliseconds since attach, stored at each poll */
-	uint64_t lease_tsc;      /* the hook stops by itself once the TSC passes this */
+	uint32_t clock_ms;  /* milliseconds since attach, stored at each poll */
+	uint64_t lease_tsc; /* the hook stops by itself once the TSC passes this */
 };
 
 /*
@@ -144,14 +168,14 @@ struct ma_thread {
 
 /* One event, 40 bytes. */
 struct ma_event {
-	uint64_t sequence;       /* process-wide, from 1, no gaps: the order of events */
-	uint64_t address;        /* in the target */
-	uint64_t size_bytes;     /* as requested; 0 is recorded as 1 */
-	uint32_t site;           /* site id; 0 = unknown (a table was full or busy) */
-	uint32_t interval_bytes; /* R in force at the draw; 0 = weight 1 */
-	uint32_t clock_ms;       /* free: birth time of the allocation; else: time of the event */
-	uint16_t kind;           /* enum ma_event_kind */
-	uint16_t domain;         /* enum ma_domain; the site has it too, but site may be 0 */
+	uint64_t sequence;   /* process-wide, from 1, no gaps: the order of events */
+	uint64_t address;    /* in the target */
+	uint64_t size_bytes; /* as requested; 0 is recorded as 1 */
+	uint32_t site;       /* site id; 0 = unknown (a table was full or busy) */
+	uint32_t rate;       /* how it was chosen: see MA_RATE_CHANCE */
+	uint32_t clock_ms;   /* free: birth time of the allocation; else: time of the event */
+	uint16_t kind;       /* enum ma_event_kind */
+	uint16_t domain;     /* enum ma_domain; the site has it too, but site may be 0 */
 };
 
 /*
@@ -176,7 +200,7 @@ struct ma_ring {
 struct ma_live_entry {
 	uint64_t size_bytes;
 	uint32_t site;
-	uint32_t interval_bytes; /* 0 = weight 1 */
+	uint32_t rate; /* as in struct ma_event */
 	uint32_t birth_ms;
 	uint32_t domain; /* enum ma_domain */
 };
@@ -352,6 +376,7 @@ struct ma_area {
 	(sizeof(struct ma_area) + (uint64_t)(arena_pages)*MA_PAGE_BYTES)
 
 _Static_assert(sizeof(struct ma_event) == 40, "an event is 40 bytes");
+_Static_assert(sizeof(struct ma_size_rate) == 24, "a size class is 24 bytes");
 _Static_assert(sizeof(struct ma_live_entry) == 24, "a live entry is 24 bytes");
 _Static_assert(sizeof(struct ma_stack) == 16 && sizeof(struct ma_site) == 8, "table records");
 _Static_assert(sizeof(struct ma_code) == 48, "a code record starts with 48 bytes");

@@ -45,6 +45,12 @@ static void copy_bytes(void *to, const void *source, size_t bytes)
 	}
 }
 
+/* A mean interval, a chance above 0, or 0. */
+static bool is_rate(uint32_t rate)
+{
+	return rate & MA_RATE_CHANCE ? rate != MA_RATE_CHANCE : rate <= MAX_INTERVAL;
+}
+
 static bool is_string(const char *text, size_t bytes)
 {
 	return memchr(text, 0, bytes) != NULL;
@@ -60,6 +66,24 @@ static int bad_ident(struct ma_error *error, const char *reason)
 	return code;
 }
 
+/* Size classes in the one mode that has them: ascending, the last for all sizes. */
+static bool has_size_rates(const struct ma_area_ident *ident)
+{
+	uint32_t count = ident->size_rate_count;
+	uint64_t below = 0;
+	if (ident->mode != MA_MODE_CLASSES)
+		return count == 0;
+	if (count == 0 || count > MA_SIZE_RATES)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct ma_size_rate *class = &ident->size_rates[i];
+		if (class->below_bytes <= below || !is_rate(class->rate))
+			return false;
+		below = class->below_bytes;
+	}
+	return below == UINT64_MAX;
+}
+
 /* What is wrong with a copied first page, or NULL. */
 static const char *ident_fault(const struct ma_area_ident *ident, uint64_t area_bytes)
 {
@@ -69,7 +93,7 @@ static const char *ident_fault(const struct ma_area_ident *ident, uint64_t area_
 		return "its layout is another version's";
 	if (ident->area_bytes != area_bytes)
 		return "it states another size than the file has";
-	if (ident->mode == MA_MODE_SAMPLED) {
+	if (ident->mode == MA_MODE_SAMPLED || ident->mode == MA_MODE_CLASSES) {
 		if (area_bytes != MA_AREA_SAMPLED_BYTES)
 			return "its size is not that of sampled mode";
 	} else if (ident->mode == MA_MODE_EXACT) {
@@ -77,8 +101,10 @@ static const char *ident_fault(const struct ma_area_ident *ident, uint64_t area_
 		    ident->exact_heap_bytes != area_bytes - MA_AREA_EXACT_BYTES(0))
 			return "its size is not that of exact mode";
 	} else {
-		return "its mode is neither sampled nor exact";
+		return "its mode is none that there is";
 	}
+	if (!has_size_rates(ident))
+		return "its size classes are none";
 	if (ident->area_address % MA_PAGE_BYTES != 0 || ident->area_address >= USER_END)
 		return "the address of its mapping is impossible";
 	if (ident->python_version >> 24 != 3)
@@ -149,7 +175,7 @@ int ma_event_check(const struct ma_event *event)
 	    !is_domain(event->domain))
 		return MA_ERR_PROTOCOL;
 	bool region = event->kind == MA_EVENT_MAP || event->kind == MA_EVENT_UNMAP;
-	if (event->interval_bytes > (region ? 0 : MAX_INTERVAL))
+	if (!is_rate(event->rate) || (region && event->rate))
 		return MA_ERR_PROTOCOL;
 	return 0;
 }
@@ -240,8 +266,8 @@ int ma_live_copy(const struct ma_live *live, uint32_t bucket, int way, uint64_t 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(slot, __ATOMIC_RELAXED) != found)
 		return 0;
-	if (!is_range(found, copy.size_bytes) || copy.site >= MA_SITES ||
-	    copy.interval_bytes > MAX_INTERVAL || !is_domain(copy.domain))
+	if (!is_range(found, copy.size_bytes) || copy.site >= MA_SITES || !is_rate(copy.rate) ||
+	    !is_domain(copy.domain))
 		return 0;
 	*address = found;
 	*entry = copy;

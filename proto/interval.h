@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The 95 % confidence interval of an estimate that a snapshot carries with its variance; one
- * function, so that every view, report and test states the same interval.
+ * The 95 % confidence interval of an estimate that came from sampling; the one place where it is
+ * computed, for every view, report and test. The method, why it is this one and how well it does
+ * are in docs/estimates.md; in short:
  *
- * Method: a Horvitz-Thompson sum is treated as a scaled Poisson variable, as if m = value^2 /
- * variance equal samples of weight variance / value had been drawn, and the interval is the central
- * 95 % of the gamma distribution with shape m + 1/2 (Jeffreys' interval of a Poisson mean), scaled
- * back; quantiles by Wilson and Hilferty's cube. With many samples this becomes value +- 1.96
- * standard deviations; with few it is skewed as it must be: the lower end stays above 0 and the
- * upper end is further away. Below about 5 samples it is a rough statement, and readers should say
- * so.
+ * What a sample stands for is itself and the allocations like it that were missed. How many were
+ * missed is not known; given the sample it has (with a flat prior) the negative binomial
+ * distribution, whose mean, variance and third cumulant are known and add up over samples. A gamma
+ * distribution with the same three describes the sum, skewed as it must be when few samples carry
+ * it. Allocations of a kind of which no sample was drawn are accounted for by three quarters of a
+ * sample of weight `unseen` in the upper end, and a quarter of one in the lower end.
  */
 #ifndef MA_PROTO_INTERVAL_H
 #define MA_PROTO_INTERVAL_H
+
+/* An estimate. Values and cumulants of several (independent) ones add up; of `unseen` the largest
+ * counts. */
+struct ma_estimate {
+	double value;
+	double variance; /* 0: exact */
+	double third;    /* third cumulant; 0 with a variance: not known, taken for that of equal
+			  * samples */
+	double unseen;   /* weight of a sample of what was not seen; 0: like what was seen */
+};
 
 struct ma_interval {
 	double low;
@@ -20,11 +30,16 @@ struct ma_interval {
 };
 
 /*
- * The interval of an estimate `value` >= 0 with its estimated variance, in the same unit squared. A
- * variance of 0 or less (exact figures) gives [value, value]. A value of 0 gives [0, 0]: what was
- * never sampled has no estimate; it may be up to about 3 sampling intervals with 95 % confidence.
- * Pure function, any thread.
+ * low <= value <= high, low >= 0. Exact figures (no variance, nothing unseen) give [value, value].
+ * A value of 0 with `unseen` gives [0, 3.14 * unseen]. NaN and negative values give [0, 0]. Pure
+ * function, any thread.
  */
-struct ma_interval ma_interval_95(double value, double variance);
+struct ma_interval ma_interval_95(const struct ma_estimate *estimate);
+
+/* Half the length of that interval, for "38.2 +-2.8". */
+double ma_interval_plus_minus(const struct ma_estimate *estimate);
+
+/* Adds b to a. */
+void ma_estimate_add(struct ma_estimate *a, const struct ma_estimate *b);
 
 #endif

@@ -36,7 +36,7 @@ static struct ma_event taken_event(enum ma_event_kind kind, uint64_t address,
 		.address = address,
 		.size_bytes = taken->size_bytes,
 		.site = taken->site,
-		.interval_bytes = taken->interval_bytes,
+		.rate = taken->rate,
 		.clock_ms = taken->birth_ms,
 		.kind = (uint16_t)kind,
 		.domain = (uint16_t)taken->domain,
@@ -48,7 +48,7 @@ static struct ma_live_entry live_entry(const struct ma_taken *taken)
 	return (struct ma_live_entry){
 		.size_bytes = taken->size_bytes,
 		.site = taken->site,
-		.interval_bytes = taken->interval_bytes,
+		.rate = taken->rate,
 		.birth_ms = taken->birth_ms,
 		.domain = taken->domain,
 	};
@@ -59,7 +59,7 @@ static struct ma_taken taken_of(const struct ma_live_entry *entry)
 	return (struct ma_taken){
 		.size_bytes = entry->size_bytes,
 		.site = entry->site,
-		.interval_bytes = entry->interval_bytes,
+		.rate = entry->rate,
 		.birth_ms = entry->birth_ms,
 		.domain = entry->domain,
 	};
@@ -181,7 +181,7 @@ __attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t byte
 	} else if (is_drawn(tls, counted)) {
 		struct ma_taken made = {
 			.size_bytes = counted,
-			.interval_bytes = tls->interval,
+			.rate = tls->interval,
 			.birth_ms = ma_clock_ms(),
 			.domain = domain,
 		};

@@ -28,7 +28,7 @@
 struct ma_taken {
 	uint64_t size_bytes;
 	uint32_t site;
-	uint32_t interval_bytes;
+	uint32_t rate; /* as in struct ma_event */
 	uint32_t birth_ms;
 	uint32_t domain;
 };

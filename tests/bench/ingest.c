@@ -41,7 +41,7 @@ static struct ma_event next_event(struct pending *pending, uint64_t sequence)
 		event = (struct ma_event){.address = (sequence + 1) * 16,
 					  .size_bytes = 1 + pick(1U << pick(20)),
 					  .site = 1 + pick(SITES),
-					  .interval_bytes = INTERVAL,
+					  .rate = INTERVAL,
 					  .kind = MA_EVENT_ALLOC,
 					  .domain = MA_DOMAIN_MALLOC};
 		pending->events[pending->count++] = event;
@@ -68,8 +68,9 @@ static void take(void *context, const struct ma_event *event)
 {
 	struct ma_heap_sample sample = {.size_bytes = event->size_bytes,
 					.site = event->site,
-					.interval_bytes = event->interval_bytes,
-					.domain = event->domain};
+					.rate = event->rate,
+					.domain = event->domain,
+					.coin = ma_halves_coin(event->address, event->clock_ms)};
 	if (event->kind == MA_EVENT_ALLOC)
 		ma_heap_state_alloc(context, &sample, event->clock_ms);
 	else

@@ -47,7 +47,7 @@ static void allocate(struct ma_session *session, uint32_t sites)
 	for (uint32_t i = 0; i < 4 * sites; i++) {
 		struct ma_heap_sample sample = {.size_bytes = 1 + pick(1U << pick(18)),
 						.site = 1 + i % sites,
-						.interval_bytes = 65536,
+						.rate = 65536,
 						.domain = MA_DOMAIN_MALLOC};
 		ma_heap_state_alloc(&session->heap, &sample, i / 100);
 		if (pick(3))

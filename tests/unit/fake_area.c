@@ -152,7 +152,7 @@ static uint64_t *find_slot(struct fake_area *fake, uint64_t address, uint64_t wa
 }
 
 bool fake_area_alloc(struct fake_area *fake, int ring, uint64_t address, uint64_t size_bytes,
-		     uint32_t site, uint32_t interval_bytes)
+		     uint32_t site, uint32_t rate)
 {
 	struct ma_live_entry *entry;
 	uint64_t *slot = find_slot(fake, address, 0, &entry);
@@ -162,7 +162,7 @@ bool fake_area_alloc(struct fake_area *fake, int ring, uint64_t address, uint64_
 	__atomic_store_n(slot, MA_LIVE_BUSY, __ATOMIC_RELAXED);
 	*entry = (struct ma_live_entry){.size_bytes = size_bytes,
 					.site = site,
-					.interval_bytes = interval_bytes,
+					.rate = rate,
 					.birth_ms = now_ms(fake),
 					.domain = domain};
 	__atomic_store_n(slot, address, __ATOMIC_SEQ_CST);
@@ -171,7 +171,7 @@ bool fake_area_alloc(struct fake_area *fake, int ring, uint64_t address, uint64_
 			      (struct ma_event){.address = address,
 						.size_bytes = size_bytes,
 						.site = site,
-						.interval_bytes = interval_bytes,
+						.rate = rate,
 						.clock_ms = now_ms(fake),
 						.kind = MA_EVENT_ALLOC,
 						.domain = (uint16_t)domain});
@@ -186,7 +186,7 @@ bool fake_area_free(struct fake_area *fake, int ring, uint64_t address, bool tol
 	struct ma_event event = {.address = address,
 				 .size_bytes = entry->size_bytes,
 				 .site = entry->site,
-				 .interval_bytes = entry->interval_bytes,
+				 .rate = entry->rate,
 				 .clock_ms = entry->birth_ms,
 				 .kind = MA_EVENT_FREE,
 				 .domain = (uint16_t)entry->domain};

@@ -46,7 +46,7 @@ bool fake_area_push(struct fake_area *fake, int ring, struct ma_event event);
 /* An allocation enters the live set and is told of; it leaves again. `told` false: the event is
  * lost, as when all rings are full. false: no room in the live set, or nothing there to free. */
 bool fake_area_alloc(struct fake_area *fake, int ring, uint64_t address, uint64_t size_bytes,
-		     uint32_t site, uint32_t interval_bytes);
+		     uint32_t site, uint32_t rate);
 bool fake_area_free(struct fake_area *fake, int ring, uint64_t address, bool told);
 
 /* Exact mode: puts a live block into shadow, site counters and totals. */

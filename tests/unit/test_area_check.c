@@ -112,7 +112,7 @@ static struct ma_event event_number(uint64_t number)
 		.address = 0x1000 + number * 16,
 		.size_bytes = 16,
 		.site = 1,
-		.interval_bytes = 65536,
+		.rate = 65536,
 		.kind = MA_EVENT_ALLOC,
 		.domain = MA_DOMAIN_MALLOC,
 	};
@@ -190,13 +190,13 @@ static void test_event(void **state)
 	REFUSED(size_bytes = UINT64_C(1) << 47);
 	REFUSED(size_bytes = UINT64_MAX);
 	REFUSED(site = MA_SITES);
-	REFUSED(interval_bytes = (64u << 20) + 1);
+	REFUSED(rate = (64u << 20) + 1);
 	REFUSED(kind = MA_EVENT_MAP); /* an interval makes no sense there */
 	REFUSED(domain = 0);
 	REFUSED(domain = MA_DOMAIN_MMAP + 1);
 #undef REFUSED
 	event.kind = MA_EVENT_UNMAP;
-	event.interval_bytes = 0;
+	event.rate = 0;
 	assert_int_equal(ma_event_check(&event), 0);
 }
 
@@ -349,7 +349,7 @@ static void test_live(void **state)
 	struct ma_live *live = &area->live;
 	const struct ma_live_entry good = {.size_bytes = 100,
 					   .site = 9,
-					   .interval_bytes = 4096,
+					   .rate = 4096,
 					   .birth_ms = 5,
 					   .domain = MA_DOMAIN_OBJECT};
 	struct ma_live_entry entry;
@@ -378,7 +378,7 @@ static void test_live(void **state)
 	IGNORED(size_bytes = 0);
 	IGNORED(size_bytes = UINT64_MAX);
 	IGNORED(site = MA_SITES);
-	IGNORED(interval_bytes = UINT32_MAX);
+	IGNORED(rate = MA_RATE_CHANCE);
 	IGNORED(domain = 0);
 	IGNORED(domain = 0x10001);
 #undef IGNORED

@@ -36,7 +36,7 @@ static const struct {
 	FIELD(ma_area, live, 3297280),
 	FIELD(ma_area, tables, 7491584),
 	FIELD(ma_area, exact, 79060992),
-	SIZE(ma_area_ident, 416),
+	SIZE(ma_area_ident, 608),
 	FIELD(ma_area_ident, magic, 0),
 	FIELD(ma_area_ident, version, 8),
 	FIELD(ma_area_ident, python_version, 12),
@@ -55,6 +55,12 @@ static const struct {
 	FIELD(ma_area_ident, python_path, 104),
 	FIELD(ma_area_ident, python_base, 360),
 	FIELD(ma_area_ident, python_build_id, 368),
+	FIELD(ma_area_ident, size_rate_count, 412),
+	FIELD(ma_area_ident, size_rates, 416),
+	SIZE(ma_size_rate, 24),
+	FIELD(ma_size_rate, below_bytes, 0),
+	FIELD(ma_size_rate, cost, 8),
+	FIELD(ma_size_rate, rate, 16),
 	SIZE(ma_control, 24),
 	FIELD(ma_control, enabled, 0),
 	FIELD(ma_control, interval_bytes, 4),
@@ -86,7 +92,7 @@ static const struct {
 	FIELD(ma_event, address, 8),
 	FIELD(ma_event, size_bytes, 16),
 	FIELD(ma_event, site, 24),
-	FIELD(ma_event, interval_bytes, 28),
+	FIELD(ma_event, rate, 28),
 	FIELD(ma_event, clock_ms, 32),
 	FIELD(ma_event, kind, 36),
 	FIELD(ma_event, domain, 38),
@@ -99,7 +105,7 @@ static const struct {
 	SIZE(ma_live_entry, 24),
 	FIELD(ma_live_entry, size_bytes, 0),
 	FIELD(ma_live_entry, site, 8),
-	FIELD(ma_live_entry, interval_bytes, 12),
+	FIELD(ma_live_entry, rate, 12),
 	FIELD(ma_live_entry, birth_ms, 16),
 	FIELD(ma_live_entry, domain, 20),
 	SIZE(ma_live, 4194304),
@@ -178,7 +184,7 @@ static void test_layout(void **state)
 {
 	(void)state;
 	int changed = 0;
-	assert_int_equal(MA_AREA_VERSION, 1);
+	assert_int_equal(MA_AREA_VERSION, 2);
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
 		if (layout[i].is == layout[i].was)
 			continue;

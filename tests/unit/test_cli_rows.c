@@ -59,8 +59,8 @@ static void test_rows(void **state)
 
 	assert_string_equal(put->place.function, "put");
 	assert_int_equal(put->place.line, 8);
-	assert_true(put->figures.held_bytes == 35 && put->figures.live_bytes == 105);
-	assert_true(put->figures.live_count == 10 && put->figures.live_variance == 25);
+	assert_true(put->figures.held.value == 35 && put->figures.live.value == 105);
+	assert_true(put->figures.live_count.value == 10 && put->figures.live.variance == 25);
 	assert_int_equal(put->figures.sites, 3);
 	assert_string_equal(put->caller.function, "a");
 	assert_int_equal(put->callers, 2);
@@ -68,7 +68,7 @@ static void test_rows(void **state)
 	assert_string_equal(put->own.function, "");
 
 	assert_string_equal(rows.rows[2].place.function, "(no Python code)");
-	assert_true(rows.rows[2].figures.held_bytes == 4);
+	assert_true(rows.rows[2].figures.held.value == 4);
 	assert_string_equal(rows.rows[2].caller.function, "");
 	assert_string_equal(rows.rows[3].place.function, "(interpreter shutting down)");
 	/* Nothing held: behind all that hold something, however large it is now. */
@@ -76,7 +76,7 @@ static void test_rows(void **state)
 
 	double live = 0;
 	for (size_t i = 0; i < rows.count; i++)
-		live += rows.rows[i].figures.live_bytes;
+		live += rows.rows[i].figures.live.value;
 	assert_true(live == profile->heap->totals->live_bytes);
 	ma_heap_rows_fini(&rows);
 	memattach__profile__free_unpacked(profile, NULL);

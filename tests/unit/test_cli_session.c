@@ -59,7 +59,7 @@ static void test_tracking(void **state)
 		"210 us\n"
 		"  sampling  one in 64 KiB, steered to a budget of 2 %   cost 1.4 %   12k samples "
 		"at 421 sites   drops 0\n"
-		"  heap      live 38.2 \u00b12.6 MiB   peak 52.6 MiB at 14:03:09   allocated 40.0 "
+		"  heap      live 38.2 \u00b12.7 MiB   peak 52.6 MiB at 14:03:09   allocated 40.0 "
 		"GiB\n"
 		"  process   RSS 1.84 GiB\n"
 		"  until     memattach detach 4242   or 2024-05-02 14:03:02 if nobody asks\n"

@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "daemon/estimate.h"
+#include "daemon/halves.h"
+#include "proto/area.h"
 #include "proto/interval.h"
 
 /* xorshift64*: the same numbers on every machine. */
@@ -65,10 +67,10 @@ static void test_extremes(void **state)
 	assert_true(bytes_of(&weight) == pow(2, 47));
 	assert_true(count_of(&weight) == 1);
 	assert_true(weight.bytes_variance == 0);
-	ma_estimate_weight(UINT64_MAX, UINT32_MAX, &weight);
+	ma_estimate_weight(UINT64_MAX, 64 << 20, &weight);
 	assert_true(isfinite(weight.bytes_variance));
 	for (uint64_t k = 1; k < UINT64_C(1) << 47; k *= 3) {
-		for (uint64_t r = 4096; r <= UINT64_C(1) << 32; r *= 7) {
+		for (uint64_t r = 4096; r < MA_RATE_CHANCE; r *= 7) {
 			double x = (double)k / (double)(uint32_t)r;
 			ma_estimate_weight(k, (uint32_t)r, &weight);
 			assert_near(bytes_of(&weight), (double)k / -expm1(-x), 1e-3);
@@ -122,60 +124,165 @@ static void test_unbiased(void **state)
 	assert_true(fabs(sum - sum_true) < 4 * sqrt(variance));
 }
 
-static double coverage(const uint32_t *sizes, unsigned size_count, unsigned count, unsigned least)
-{
-	uint64_t random = 7;
-	unsigned covered = 0, runs = 0;
-	for (int seed = 0; seed < 3000; seed++) {
-		struct run run = simulate(&random, sizes, size_count, count, 65536);
-		if (run.samples < least)
-			continue;
-		struct ma_interval interval = ma_interval_95(run.bytes, run.variance);
-		runs++;
-		covered += interval.low <= run.true_bytes && run.true_bytes <= interval.high;
-	}
-	assert_true(runs > 2000);
-	return (double)covered / runs;
-}
-
-static void test_intervals_cover(void **state)
+/* A size class: the chance of its rate, whatever the size. */
+static void test_chances(void **state)
 {
 	(void)state;
-	static const uint32_t small[] = {40, 64, 200, 1000};
-	static const uint32_t mixed[] = {64, 500, 20000, 70000, 400000};
-	double few = coverage(small, 4, 2200, 1);      /* about 11 samples */
-	double enough = coverage(small, 4, 10000, 30); /* about 50 */
-	double of_mixed = coverage(mixed, 5, 150, 30);
-	if (few < 0.92 || few > 0.985 || enough < 0.93 || enough > 0.97 || of_mixed < 0.93 ||
-	    of_mixed > 0.975)
-		fail_msg("covers %.3f %.3f %.3f", few, enough, of_mixed);
+	struct ma_weight weight;
+	ma_estimate_weight(5000, MA_RATE_CHANCE | MA_RATE_ONE / 4, &weight);
+	assert_true(bytes_of(&weight) == 20000 && count_of(&weight) == 4);
+	assert_near(weight.count_variance, 0.75 * 16, 1e-12);
+	assert_near(weight.bytes_third, pow(5000, 3) * 0.75 * 1.75 * 64, 1e-12);
+	ma_estimate_weight(100, MA_RATE_CHANCE | 1, &weight);
+	assert_true(count_of(&weight) == pow(2, 31));
+	/* Nonsense of a target is no reason to divide by 0. */
+	ma_estimate_weight(100, MA_RATE_CHANCE, &weight);
+	assert_true(bytes_of(&weight) == 100 && weight.bytes_variance == 0);
+}
+
+/* The cumulants are those of 1 + G for a geometric G, found by adding them up term by term. */
+static void test_cumulants(void **state)
+{
+	(void)state;
+	for (double p = 0.05; p < 0.99; p += 0.07) {
+		double mean = (1 - p) / p, second = 0, third = 0;
+		for (int g = 0; g < 2000; g++) {
+			double mass = p * pow(1 - p, g);
+			second += mass * pow(g - mean, 2);
+			third += mass * pow(g - mean, 3);
+		}
+		struct ma_weight weight;
+		ma_estimate_weight(1, MA_RATE_CHANCE | (uint32_t)(p * MA_RATE_ONE), &weight);
+		assert_near(weight.count_variance, second, 1e-5);
+		assert_near(weight.count_third, third, 1e-5);
+	}
+}
+
+/* Each sample is in one half or in both, as if two samplers of twice the interval were at work. */
+static void test_halves(void **state)
+{
+	(void)state;
+	static const uint64_t sizes[] = {64, 30000, 65536, 200000, 5000000};
+	uint64_t random = 11;
+	for (int i = 0; i < 5; i++) {
+		struct ma_weight weight;
+		ma_estimate_weight(sizes[i], 65536, &weight);
+		double sums[2] = {0}, product = 0, once;
+		enum { ROUNDS = 200000 };
+		for (int round = 0; round < ROUNDS; round++) {
+			struct ma_halves halves = {0};
+			uint32_t coin = ma_halves_coin((uint64_t)(uniform(&random) * 1e12), 7);
+			ma_halves_add(&halves, &weight, coin, sizes[i]);
+			assert_true(halves.live[0] || halves.live[1]);
+			sums[0] += (double)halves.live[0];
+			sums[1] += (double)halves.live[1];
+			product += (double)halves.live[0] * (double)halves.live[1];
+			ma_halves_take(&halves, &weight, coin, sizes[i]);
+			assert_true(!halves.live[0] && !halves.live[1]);
+		}
+		/* Given that it was sampled, each half expects its weight; and the two are
+		 * independent. */
+		once = (double)sizes[i] * MA_BYTES_UNITS;
+		assert_near(sums[0] / ROUNDS * weight.chance, once, 0.02);
+		assert_near(sums[1] / ROUNDS * weight.chance, once, 0.02);
+		if (sizes[i] >= 30000)
+			assert_near(product / ROUNDS * weight.chance, once * once, 0.04);
+	}
+}
+
+static struct ma_interval interval_of(double value, double variance, double third, double unseen)
+{
+	const struct ma_estimate estimate = {value, variance, third, unseen};
+	return ma_interval_95(&estimate);
+}
+
+/* Mass of a Poisson distribution. */
+static double poisson(unsigned n, double mean)
+{
+	return exp(n * log(mean) - mean - lgamma(n + 1.0));
+}
+
+/* Small blocks make n samples of one weight, a Poisson number: the coverage can be added up. */
+static void test_intervals_of_equal_samples(void **state)
+{
+	(void)state;
+	for (double mean = 0.05; mean < 300; mean *= 1.01) {
+		double covered = 0;
+		for (unsigned n = 0; n < 600; n++) {
+			struct ma_interval interval = interval_of(n, n, 2.0 * n, 1);
+			if (interval.low <= mean && mean <= interval.high)
+				covered += poisson(n, mean);
+		}
+		/* Below 4 or so most of the error is on one side only, and the rest is granular. */
+		double most = mean < 8 ? 1 : mean < 30 ? 0.975 : 0.97;
+		if (covered < 0.928 || covered > most)
+			fail_msg("mean %g: covers %.4f", mean, covered);
+	}
 }
 
 static void test_interval_ends(void **state)
 {
 	(void)state;
-	struct ma_interval interval = ma_interval_95(0, 0);
+	struct ma_interval interval = interval_of(0, 0, 0, 0);
 	assert_true(interval.low == 0 && interval.high == 0);
-	interval = ma_interval_95(500, 0);
+	interval = interval_of(500, 0, 0, 0);
 	assert_true(interval.low == 500 && interval.high == 500);
-	interval = ma_interval_95(1e9, 1e12);
+	interval = interval_of(1e9, 1e12, 0, 0);
 	assert_near(interval.high - 1e9, 1.96e6, 0.01);
 	assert_near(1e9 - interval.low, 1.96e6, 0.01);
-	/* One sample: the exact interval of a Poisson mean is 0.025 .. 5.57, Jeffreys' 0.11
-	 * .. 4.67. */
-	interval = ma_interval_95(65536, 65536.0 * 65536.0);
-	assert_near(interval.low / 65536, 0.108, 0.2);
-	assert_near(interval.high / 65536, 4.674, 0.02);
-	interval = ma_interval_95(NAN, 1);
+	/* Quantiles of the gamma distribution with shapes 3/4, 5/4 and 7/4 (R's qgamma). */
+	interval = interval_of(0, 0, 0, 1000);
+	assert_near(interval.high, 3137.9, 1e-4);
+	interval = interval_of(1000, 1e6, 2e9, 1000);
+	assert_near(interval.low, 59.31, 1e-3);
+	assert_near(interval.high, 5131.0, 1e-4);
+	/* What is certain keeps its value as the lower end. */
+	interval = interval_of(1e6, 0, 0, 1000);
+	assert_true(interval.low == 1e6);
+	assert_near(interval.high, 1e6 + 3137.9, 1e-7);
+	interval = interval_of(NAN, 1, 1, 1);
 	assert_true(interval.low == 0 && interval.high == 0);
+	interval = interval_of(-5, 1, 1, 1);
+	assert_true(interval.low == 0 && interval.high == 0);
+	/* Rests of rounding. */
+	interval = interval_of(500, 1e-30, 1e10, 0);
+	assert_near(interval.low, 500, 1e-9);
+	assert_true(isfinite(interval.high));
+	interval = interval_of(500, 1e-30, 1e-300, 0);
+	assert_near(interval.high, 500, 1e-9);
+	interval = interval_of(500, INFINITY, 1, 0);
+	assert_true(interval.low == 500 && interval.high == 500);
+}
+
+/* More samples, shorter; more variance, longer; never beside the estimate. */
+static void test_intervals_are_monotonous(void **state)
+{
+	(void)state;
+	for (double shape = 1; shape < 1e6; shape *= 1.07) {
+		double variance = 1e6 * 1e6 / shape;
+		struct ma_interval narrow =
+			interval_of(1e6, variance, 2 * variance * variance / 1e6, 0);
+		variance *= 1.07;
+		struct ma_interval wide =
+			interval_of(1e6, variance, 2 * variance * variance / 1e6, 0);
+		assert_true(narrow.low <= 1e6 && narrow.high >= 1e6);
+		assert_true(wide.low <= narrow.low + 1e-3);
+		assert_true(wide.high >= narrow.high - 1e-3);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_certain),       cmocka_unit_test(test_extremes),
-		cmocka_unit_test(test_unbiased),      cmocka_unit_test(test_intervals_cover),
+		cmocka_unit_test(test_certain),
+		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_unbiased),
+		cmocka_unit_test(test_chances),
+		cmocka_unit_test(test_cumulants),
+		cmocka_unit_test(test_halves),
+		cmocka_unit_test(test_intervals_of_equal_samples),
 		cmocka_unit_test(test_interval_ends),
+		cmocka_unit_test(test_intervals_are_monotonous),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

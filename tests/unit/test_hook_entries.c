@@ -254,7 +254,7 @@ static void test_alloc_and_free(void **state)
 	check_event(0, MA_EVENT_ALLOC, 0x1000, 100, MA_DOMAIN_MALLOC);
 	assert_int_equal(events[0].sequence, 1);
 	assert_int_equal(events[0].site, SITE);
-	assert_int_equal(events[0].interval_bytes, 1);
+	assert_int_equal(events[0].rate, 1);
 	assert_int_equal(events[0].clock_ms, 1234);
 	ma_hook.area->control.clock_ms = 9999;
 	ma_free_sampled((void *)0x1000);
@@ -554,7 +554,7 @@ static void test_regions(void **state)
 	ma_munmap_entry((void *)0x10000, 5000);
 	assert_int_equal(take(), 2);
 	check_event(0, MA_EVENT_MAP, 0x10000, 8192, MA_DOMAIN_MMAP);
-	assert_int_equal(events[0].interval_bytes, 0);
+	assert_int_equal(events[0].rate, 0);
 	check_event(1, MA_EVENT_UNMAP, 0x10000, 8192, MA_DOMAIN_MMAP);
 	/* Refused by the kernel. */
 	answer = MAP_FAILED;

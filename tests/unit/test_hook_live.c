@@ -35,7 +35,7 @@ static struct ma_live_entry entry_of(uint64_t address)
 	return (struct ma_live_entry){
 		.size_bytes = address * 3,
 		.site = (uint32_t)address & 0xffff,
-		.interval_bytes = 65536,
+		.rate = 65536,
 		.birth_ms = 5,
 		.domain = MA_DOMAIN_OBJECT,
 	};

@@ -56,7 +56,7 @@ static void push(struct bench *bench, int ring, uint64_t sequence)
 	to->events[to->head % MA_RING_EVENTS] = (struct ma_event){.sequence = sequence,
 								  .address = 4096,
 								  .size_bytes = 16,
-								  .interval_bytes = 65536,
+								  .rate = 65536,
 								  .site = 1,
 								  .kind = MA_EVENT_ALLOC,
 								  .domain = MA_DOMAIN_MALLOC};

@@ -34,7 +34,7 @@ static void take(void *context, const struct ma_event *event)
 	struct counting *counting = context;
 	struct ma_heap_sample sample = {.size_bytes = event->size_bytes,
 					.site = event->site,
-					.interval_bytes = event->interval_bytes,
+					.rate = event->rate,
 					.domain = event->domain};
 	if (ma_settle_active(&counting->settle))
 		ma_settle_event(&counting->settle, event, &counting->heap);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* See halves.h. */
+#include "daemon/halves.h"
+
+#include <math.h>
+
+uint32_t ma_halves_coin(uint64_t address, uint32_t birth_ms)
+{
+	/* The finalizer of SplitMix64 (Steele, Lea, Flood 2014). */
+	uint64_t z = address ^ (uint64_t)birth_ms << 40 ^ birth_ms;
+	z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+	return (uint32_t)(z >> 32);
+}
+
+/* What a sample is worth to each half. */
+struct share {
+	uint64_t units[2];
+};
+
+/*
+ * A half samples with chance h, where 1 - p = (1 - h)^2: an allocation is missed when both miss it.
+ * Of what was sampled, h^2 / p is in both halves, and the rest in either with equal chances.
+ */
+static struct share share_of(const struct ma_weight *weight, uint32_t coin, uint64_t size_bytes)
+{
+	double p = weight->chance;
+	double h = p / (1.0 + sqrt(1.0 - p));
+	uint64_t units = (uint64_t)((double)size_bytes / h * MA_BYTES_UNITS + 0.5);
+	double place = ((double)coin + 0.5) / 4294967296.0;
+	double both = h * h / p;
+	if (place < both)
+		return (struct share){{units, units}};
+	if (place < both + (1.0 - both) / 2)
+		return (struct share){{units, 0}};
+	return (struct share){{0, units}};
+}
+
+void ma_halves_add(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
+		   uint64_t size_bytes)
+{
+	struct share share = share_of(weight, coin, size_bytes);
+	halves->live[0] += share.units[0];
+	halves->live[1] += share.units[1];
+}
+
+void ma_halves_take(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
+		    uint64_t size_bytes)
+{
+	struct share share = share_of(weight, coin, size_bytes);
+	for (int i = 0; i < 2; i++)
+		halves->live[i] -=
+			share.units[i] < halves->live[i] ? share.units[i] : halves->live[i];
+}
+
+void ma_halves_forget(struct ma_halves *halves)
+{
+	halves->live[0] = 0;
+	halves->live[1] = 0;
+}
+
+void ma_halves_look(struct ma_halves *halves)
+{
+	for (int i = 0; i < 2; i++) {
+		if (halves->live[i] <= halves->top[i])
+			continue;
+		halves->top[i] = halves->live[i];
+		halves->other[i] = halves->live[1 - i];
+	}
+}
+
+/*
+ * A half's errors are sqrt(2) times those of the whole, so what choosing adds to it is sqrt(2)
+ * times what it adds to the whole; both halves tell, the mean is taken.
+ */
+double ma_halves_excess(const struct ma_halves *halves)
+{
+	double difference = 0;
+	for (int i = 0; i < 2; i++)
+		difference += ((double)halves->top[i] - (double)halves->other[i]) / 2;
+	return difference > 0 ? difference / (M_SQRT2 * MA_BYTES_UNITS) : 0;
+}
