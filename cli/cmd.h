@@ -6,6 +6,7 @@
 #include "cli/options.h"
 
 int ma_cmd_summary(const struct ma_options *options);
+int ma_cmd_live(const struct ma_options *options);
 int ma_cmd_ps(const struct ma_options *options);
 int ma_cmd_attach(const struct ma_options *options);
 int ma_cmd_detach(const struct ma_options *options);

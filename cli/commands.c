@@ -15,6 +15,17 @@ const struct ma_command ma_commands[MA_COMMANDS] = {
 		 "is\n"
 		 "printed.",
 		 MA_PIDS_REQUIRED},
+	[MA_COMMAND_LIVE] =
+		{MA_COMMAND_LIVE, "live", "PID",
+		 "the same, continuously, full screen (also: --live PID)",
+		 "Attaches if needed and shows the heap on the full screen: sites, call tree, "
+		 "flame,\n"
+		 "threads and timeline, with memory and what limits it; ? lists the keys. Leaving "
+		 "goes\n"
+		 "on tracking. Where stdout is no terminal, prints a table every --interval, or "
+		 "with\n"
+		 "--json a line of JSON, until the process ends, --duration is over or Ctrl-C.",
+		 MA_PIDS_ONE},
 	[MA_COMMAND_PS] =
 		{MA_COMMAND_PS, "ps", "",
 		 "list the Python processes here (also: no arguments at all)",

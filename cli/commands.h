@@ -5,6 +5,7 @@
 
 enum ma_command_id {
 	MA_COMMAND_SUMMARY, /* a bare list of PIDs */
+	MA_COMMAND_LIVE,
 	MA_COMMAND_PS,
 	MA_COMMAND_ATTACH,
 	MA_COMMAND_DETACH,

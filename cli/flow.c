@@ -15,9 +15,10 @@ struct ma_flow ma_flow_init(struct ma_text *text, unsigned width, bool color)
 
 void ma_flow_begin(struct ma_flow *flow, const char *label, unsigned indent, const char *separator)
 {
-	ma_style_begin(flow->text, flow->color, MA_STYLE_HEAD);
+	enum ma_style style = label[0] ? MA_STYLE_HEAD : MA_STYLE_PLAIN;
+	ma_style_begin(flow->text, flow->color, style);
 	ma_text_add(flow->text, label);
-	ma_style_end(flow->text, flow->color, MA_STYLE_HEAD);
+	ma_style_end(flow->text, flow->color, style);
 	flow->column = ma_display_columns(label);
 	if (flow->column < indent) {
 		ma_text_repeat(flow->text, ' ', indent - flow->column);

@@ -81,39 +81,41 @@ static int by_place(const void *a, const void *b)
 	return order ? order : (x->sample > y->sample) - (x->sample < y->sample);
 }
 
-static int by_rank(const void *a, const void *b)
+static int by_live(const void *a, const void *b)
 {
-	const struct ma_heap_row *left = a, *right = b;
-	const struct ma_heap_figures *x = &left->figures, *y = &right->figures;
-	if (left->rank_bytes != right->rank_bytes)
-		return left->rank_bytes < right->rank_bytes ? 1 : -1;
-	if (x->live.value != y->live.value)
-		return x->live.value < y->live.value ? 1 : -1;
-	if (x->peak.value != y->peak.value)
-		return x->peak.value < y->peak.value ? 1 : -1;
-	return (x->allocated.value < y->allocated.value) -
-	       (x->allocated.value > y->allocated.value);
+	const struct ma_heap_figures *x = &((const struct ma_heap_row *)a)->figures;
+	const struct ma_heap_figures *y = &((const struct ma_heap_row *)b)->figures;
+	if (x->live_bytes != y->live_bytes)
+		return x->live_bytes < y->live_bytes ? 1 : -1;
+	if (x->peak_bytes != y->peak_bytes)
+		return x->peak_bytes < y->peak_bytes ? 1 : -1;
+	return (x->allocated_bytes < y->allocated_bytes) -
+	       (x->allocated_bytes > y->allocated_bytes);
 }
 
-/* The estimates of a message that has values with these names, and their cumulants. */
-#define BYTES_OF(message, name)                                                                    \
-	{                                                                                          \
-		.variance = (message)->name##_bytes_variance,                                      \
-		.third = (double)(message)->name##_bytes_third, .unseen = (message)->unseen_bytes, \
-	}
-#define COUNT_OF(message, name)                                                                    \
-	{                                                                                          \
-		.variance = (message)->name##_count_variance,                                      \
-		.third = (double)(message)->name##_count_third,                                    \
-	}
-#define FIGURES_OF(message)                                                                        \
-	{                                                                                          \
-		.held = BYTES_OF(message, held), .live = BYTES_OF(message, live),                  \
-		.peak = BYTES_OF(message, peak), .allocated = BYTES_OF(message, allocated),        \
-		.held_count = COUNT_OF(message, held), .live_count = COUNT_OF(message, live),      \
-		.peak_count = COUNT_OF(message, peak),                                             \
-		.allocated_count = COUNT_OF(message, allocated),                                   \
-	}
+static int by_rank(const void *a, const void *b)
+{
+	const struct ma_heap_row *x = a, *y = b;
+	if (x->rank_bytes != y->rank_bytes)
+		return x->rank_bytes < y->rank_bytes ? 1 : -1;
+	return by_live(a, b);
+}
+
+static void sort_rows(struct ma_heap_rows *rows, size_t first, size_t last,
+		      int (*order)(const void *, const void *))
+{
+	if (first < last)
+		qsort(rows->rows + first, last - first, sizeof *rows->rows, order);
+}
+
+/* Puts the rows to show in front. */
+static void choose(struct ma_heap_rows *rows, size_t top)
+{
+	size_t shown = top < rows->count ? top : rows->count, held = (shown + 1) / 2;
+	sort_rows(rows, 0, rows->count, by_rank);
+	sort_rows(rows, held, rows->count, by_live);
+	sort_rows(rows, held, shown, by_rank);
+}
 
 static struct ma_heap_figures figures_of(const Memattach__Profile *profile, size_t index)
 {
@@ -241,7 +243,14 @@ static bool has_ended(const Memattach__Heap *heap)
 		       end->how == MEMATTACH__END__HOW__SIGNALED);
 }
 
-void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile)
+/* Is "held" the better question than "live"? */
+static bool is_settled(const Memattach__Heap *heap)
+{
+	return heap && heap->held_age_nanos >= least_age_ns &&
+	       !(heap->process && heap->process->end);
+}
+
+void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile, size_t top)
 {
 	size_t count = profile->n_sample;
 	struct entry *entries = ma_alloc(count, sizeof *entries);
@@ -267,7 +276,7 @@ void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *prof
 		if (settled && row->figures.held.value >= least_held)
 			row->rank_bytes = row->figures.held.value;
 	}
-	qsort(rows->rows, rows->count, sizeof *rows->rows, by_rank);
+	choose(rows, top);
 	free(entries);
 }
 

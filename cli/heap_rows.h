@@ -40,9 +40,10 @@ struct ma_heap_row {
 };
 
 /*
- * Embedded. Rows are ranked by held bytes, then live bytes. What is held below the resolution of
- * the sampling (ma_heap_resolution) is a draw of luck and counts as nothing; and while what is
- * called held is younger than a second, or once the process has ended, live bytes decide alone.
+ * Embedded. Rows are ranked by held bytes, then live bytes: what is young is mostly the noise of
+ * requests. What is held below the resolution of the sampling (ma_heap_resolution) is a draw of
+ * luck and counts as nothing; while what is called held is younger than a second, and of a process
+ * that ended, live bytes decide alone.
  */
 enum { MA_HEAP_RESOLUTION_INTERVALS = 3 };
 
@@ -51,7 +52,12 @@ struct ma_heap_rows {
 	size_t count;
 };
 
-void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile);
+/*
+ * Makes the rows so that the first `top` of them are those to show: half of them for the held
+ * bytes, and half for the live bytes, so that a sudden growth is not hidden behind old memory. Both
+ * parts together are in order of rank.
+ */
+void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile, size_t top);
 void ma_heap_rows_fini(struct ma_heap_rows *rows);
 
 /* Bytes under which a site may have gone unseen: three intervals, 0 in exact mode. */

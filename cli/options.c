@@ -267,8 +267,7 @@ static int check_pids(const struct ma_options *options, struct ma_error *error)
 		break;
 	case MA_PIDS_ONE:
 		if (options->pid_count > 1)
-			return usage(error, "one process at a time: a snapshot is of one process",
-				     "memattach ", name);
+			return usage(error, "one process at a time", "memattach ", name);
 		/* fall through */
 	case MA_PIDS_REQUIRED:
 		if (!options->pid_count)
@@ -295,6 +294,8 @@ static int check_together(const struct parser *parser)
 		 "memattach detach", "which process? Give its PID, or --all"},
 		{options->sample_given && was_seen(parser, "overhead"), "--sample with --overhead",
 		 "--sample fixes what is sampled, --overhead lets it vary: give one or the other"},
+		{was_seen(parser, "interval") && !options->interval_ms, "--interval 0",
+		 "must be more than 0, as in 2s"},
 		{was_seen(parser, "duration") && !options->duration_ms, "--duration 0",
 		 "must be more than 0, as in 10m"},
 		{options->once && options->duration_ms, "--once with --duration",
@@ -325,6 +326,8 @@ static int check(struct parser *parser)
 		if (bare && check_seen(parser))
 			options->command = &ma_commands[MA_COMMAND_SUMMARY];
 	}
+	if (options->live && options->command->id == MA_COMMAND_SUMMARY)
+		options->command = &ma_commands[MA_COMMAND_LIVE];
 	options->wait_given = was_seen(parser, "wait");
 	int code = check_seen(parser);
 	if (!code)

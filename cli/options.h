@@ -31,11 +31,13 @@ struct ma_options {
 	size_t pid_count;
 	bool children, json, force, trust_seccomp, once, keep, all, forget, stop;
 	bool quiet, verbose, help, version;
+	bool live; /* --live: the command of that name */
 	bool wait_given, sample_given;
 	struct ma_sample_choice sample;
 	double overhead_ratio;
 	uint64_t wait_ms;
 	uint64_t duration_ms; /* 0: none */
+	uint64_t interval_ms; /* between two pictures of the live view; 0: the usual */
 	uint64_t idle_ms;     /* 0: never leave */
 	unsigned top;
 	const char *output; /* NULL: stdout */

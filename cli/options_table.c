@@ -6,7 +6,7 @@
 
 enum {
 	ALL = (1u << MA_COMMANDS) - 1,
-	ATTACHING = BIT(SUMMARY) | BIT(ATTACH) | BIT(DUMP),
+	ATTACHING = BIT(SUMMARY) | BIT(LIVE) | BIT(ATTACH) | BIT(DUMP),
 	TAKING_PIDS = ALL & ~(BIT(PS) | BIT(DAEMON)),
 };
 
@@ -30,9 +30,14 @@ const struct ma_option ma_options_table[] = {
 	 "what the tracking may cost the process (default: 2%)"},
 	{"wait", 0, MA_OPTION_DURATION, "T", FIELD(wait_ms), BIT(SUMMARY) | BIT(DUMP),
 	 "watch until T after the attach, as in 30s, 5m (default: 10s); 0: take what is known"},
-	{"once", 0, MA_OPTION_FLAG, NULL, FIELD(once), BIT(SUMMARY) | BIT(DUMP),
+	{"live", 0, MA_OPTION_FLAG, NULL, FIELD(live), BIT(SUMMARY) | BIT(LIVE),
+	 "watch it on the full screen, as `memattach live` does"},
+	{"interval", 0, MA_OPTION_DURATION, "T", FIELD(interval_ms), BIT(LIVE),
+	 "a new picture every T (default: 500ms on a screen, else 2s)"},
+	{"once", 0, MA_OPTION_FLAG, NULL, FIELD(once), BIT(SUMMARY) | BIT(LIVE) | BIT(DUMP),
 	 "detach when done"},
-	{"duration", 0, MA_OPTION_DURATION, "T", FIELD(duration_ms), BIT(SUMMARY) | BIT(ATTACH),
+	{"duration", 0, MA_OPTION_DURATION, "T", FIELD(duration_ms),
+	 BIT(SUMMARY) | BIT(LIVE) | BIT(ATTACH),
 	 "stay for T, then detach"},
 	{"keep", 0, MA_OPTION_FLAG, NULL, FIELD(keep), ATTACHING,
 	 "track until detached, even if nobody asks for 24 h"},
@@ -40,7 +45,7 @@ const struct ma_option ma_options_table[] = {
 	 "attach although the memory limit leaves little room"},
 	{"trust-seccomp", 0, MA_OPTION_FLAG, NULL, FIELD(trust_seccomp), ATTACHING,
 	 "attach although a seccomp filter could not be judged; it may kill the process"},
-	{"top", 'n', MA_OPTION_COUNT, "N", FIELD(top), BIT(SUMMARY),
+	{"top", 'n', MA_OPTION_COUNT, "N", FIELD(top), BIT(SUMMARY) | BIT(LIVE),
 	 "how many sites to print (default: 10)"},
 	{"output", 'o', MA_OPTION_TEXT, "FILE", FIELD(output), BIT(DUMP),
 	 "write to FILE, whole or not at all"},

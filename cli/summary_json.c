@@ -176,7 +176,7 @@ static void write_lines(struct ma_json *json, const struct ma_summary *summary)
 {
 	struct ma_heap_rows rows;
 	struct ma_heap_figures others = {0};
-	ma_heap_rows_make(&rows, summary->profile);
+	ma_heap_rows_make(&rows, summary->profile, summary->top);
 	ma_json_begin_array(json, "lines");
 	for (size_t i = 0; i < rows.count; i++) {
 		if (i >= summary->top) {

@@ -184,11 +184,11 @@ static void measure_places(struct table *table, const struct ma_heap_rows *rows,
 	table->file_width = room - table->function_width - SITE_GAP;
 }
 
-/* Rows that hold nothing any more are not worth a line. */
-static size_t count_live(const struct ma_heap_rows *rows)
+/* Rows that hold nothing any more are not worth a line; they rank last among the chosen. */
+static size_t count_live(const struct ma_heap_rows *rows, size_t top)
 {
 	size_t live = 0;
-	while (live < rows->count &&
+	while (live < rows->count && live < top &&
 	       (rows->rows[live].figures.live.value > 0 || rows->rows[live].figures.held.value > 0))
 		live++;
 	return live;
@@ -213,8 +213,8 @@ void ma_summary_table_write(struct ma_text *text, const struct ma_summary *summa
 {
 	struct ma_heap_rows rows;
 	struct table table = {.text = text, .summary = summary};
-	ma_heap_rows_make(&rows, summary->profile);
-	size_t shown = count_live(&rows);
+	ma_heap_rows_make(&rows, summary->profile, summary->top);
+	size_t shown = count_live(&rows, summary->top);
 	if (!shown) {
 		ma_text_add(text, rows.count
 					  ? "Nothing that was allocated since the attach is live.\n"
@@ -222,8 +222,6 @@ void ma_summary_table_write(struct ma_text *text, const struct ma_summary *summa
 		ma_heap_rows_fini(&rows);
 		return;
 	}
-	if (shown > summary->top)
-		shown = summary->top;
 	choose_columns(&table);
 	measure_places(&table, &rows, shown);
 	write_header(&table);

@@ -48,7 +48,7 @@ static void test_rows(void **state)
 	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
 	struct ma_heap_rows rows;
 	profile->heap->sampler->interval_bytes = 0;
-	ma_heap_rows_make(&rows, profile);
+	ma_heap_rows_make(&rows, profile, 10);
 	assert_int_equal(rows.count, 5);
 
 	const struct ma_heap_row *loads = &rows.rows[0], *put = &rows.rows[1];
@@ -86,7 +86,7 @@ static void test_rows(void **state)
 static int64_t first_line(const Memattach__Profile *profile)
 {
 	struct ma_heap_rows rows;
-	ma_heap_rows_make(&rows, profile);
+	ma_heap_rows_make(&rows, profile, 10);
 	int64_t line = rows.rows[0].place.line;
 	ma_heap_rows_fini(&rows);
 	return line;
@@ -108,6 +108,38 @@ static void test_rank(void **state)
 	memattach__profile__free_unpacked(profile, NULL);
 }
 
+/* Among few rows there is one for what is large and young. */
+static void test_sudden_growth_is_shown(void **state)
+{
+	(void)state;
+	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
+	struct ma_heap_rows rows;
+	profile->heap->sampler->interval_bytes = 0;
+	ma_heap_rows_make(&rows, profile, 2);
+	assert_int_equal(rows.count, 5);
+	assert_int_equal(rows.rows[0].place.line, 346);
+	assert_int_equal(rows.rows[1].place.line, 9);
+	ma_heap_rows_fini(&rows);
+	ma_heap_rows_make(&rows, profile, 3);
+	assert_int_equal(rows.rows[1].place.line, 8);
+	assert_int_equal(rows.rows[2].place.line, 9);
+	ma_heap_rows_fini(&rows);
+	memattach__profile__free_unpacked(profile, NULL);
+}
+
+/* What counts of a process that ended is what it held then, old or young. */
+static void test_rank_of_the_dead(void **state)
+{
+	(void)state;
+	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
+	profile->heap->sampler->interval_bytes = 0;
+	assert_int_equal(first_line(profile), 346);
+	profile->heap->process->end = malloc(sizeof *profile->heap->process->end);
+	memattach__end__init(profile->heap->process->end);
+	assert_int_equal(first_line(profile), 9);
+	memattach__profile__free_unpacked(profile, NULL);
+}
+
 static void test_without_heap(void **state)
 {
 	(void)state;
@@ -115,7 +147,7 @@ static void test_without_heap(void **state)
 	memattach__heap__free_unpacked(profile->heap, NULL);
 	profile->heap = NULL;
 	struct ma_heap_rows rows;
-	ma_heap_rows_make(&rows, profile);
+	ma_heap_rows_make(&rows, profile, 10);
 	assert_int_equal(rows.count, 4);
 	assert_int_equal(rows.rows[0].place.line, 9);
 	ma_heap_rows_fini(&rows);
@@ -127,7 +159,7 @@ static void test_empty(void **state)
 	(void)state;
 	Memattach__Profile *profile = cli_profile_make(NULL, 0);
 	struct ma_heap_rows rows;
-	ma_heap_rows_make(&rows, profile);
+	ma_heap_rows_make(&rows, profile, 10);
 	assert_int_equal(rows.count, 0);
 	ma_heap_rows_fini(&rows);
 	memattach__profile__free_unpacked(profile, NULL);
@@ -138,6 +170,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_rank),
+		cmocka_unit_test(test_sudden_growth_is_shown),
+		cmocka_unit_test(test_rank_of_the_dead),
 		cmocka_unit_test(test_without_heap),
 		cmocka_unit_test(test_empty),
 	};
