@@ -85,12 +85,12 @@ static int by_live(const void *a, const void *b)
 {
 	const struct ma_heap_figures *x = &((const struct ma_heap_row *)a)->figures;
 	const struct ma_heap_figures *y = &((const struct ma_heap_row *)b)->figures;
-	if (x->live_bytes != y->live_bytes)
-		return x->live_bytes < y->live_bytes ? 1 : -1;
-	if (x->peak_bytes != y->peak_bytes)
-		return x->peak_bytes < y->peak_bytes ? 1 : -1;
-	return (x->allocated_bytes < y->allocated_bytes) -
-	       (x->allocated_bytes > y->allocated_bytes);
+	if (x->live.value != y->live.value)
+		return x->live.value < y->live.value ? 1 : -1;
+	if (x->peak.value != y->peak.value)
+		return x->peak.value < y->peak.value ? 1 : -1;
+	return (x->allocated.value < y->allocated.value) -
+	       (x->allocated.value > y->allocated.value);
 }
 
 static int by_rank(const void *a, const void *b)
@@ -116,6 +116,26 @@ static void choose(struct ma_heap_rows *rows, size_t top)
 	sort_rows(rows, held, rows->count, by_live);
 	sort_rows(rows, held, shown, by_rank);
 }
+
+/* The estimates of a message that has values with these names, and their cumulants. */
+#define BYTES_OF(message, name)                                                                    \
+	{                                                                                          \
+		.variance = (message)->name##_bytes_variance,                                      \
+		.third = (double)(message)->name##_bytes_third, .unseen = (message)->unseen_bytes, \
+	}
+#define COUNT_OF(message, name)                                                                    \
+	{                                                                                          \
+		.variance = (message)->name##_count_variance,                                      \
+		.third = (double)(message)->name##_count_third,                                    \
+	}
+#define FIGURES_OF(message)                                                                        \
+	{                                                                                          \
+		.held = BYTES_OF(message, held), .live = BYTES_OF(message, live),                  \
+		.peak = BYTES_OF(message, peak), .allocated = BYTES_OF(message, allocated),        \
+		.held_count = COUNT_OF(message, held), .live_count = COUNT_OF(message, live),      \
+		.peak_count = COUNT_OF(message, peak),                                             \
+		.allocated_count = COUNT_OF(message, allocated),                                   \
+	}
 
 static struct ma_heap_figures figures_of(const Memattach__Profile *profile, size_t index)
 {
@@ -241,13 +261,6 @@ static bool has_ended(const Memattach__Heap *heap)
 	const Memattach__End *end = heap->process ? heap->process->end : NULL;
 	return end && (end->how == MEMATTACH__END__HOW__EXITED ||
 		       end->how == MEMATTACH__END__HOW__SIGNALED);
-}
-
-/* Is "held" the better question than "live"? */
-static bool is_settled(const Memattach__Heap *heap)
-{
-	return heap && heap->held_age_nanos >= least_age_ns &&
-	       !(heap->process && heap->process->end);
 }
 
 void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile, size_t top)

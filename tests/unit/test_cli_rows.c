@@ -136,6 +136,9 @@ static void test_rank_of_the_dead(void **state)
 	assert_int_equal(first_line(profile), 346);
 	profile->heap->process->end = malloc(sizeof *profile->heap->process->end);
 	memattach__end__init(profile->heap->process->end);
+	profile->heap->process->end->how = MEMATTACH__END__HOW__DETACHED;
+	assert_int_equal(first_line(profile), 346);
+	profile->heap->process->end->how = MEMATTACH__END__HOW__SIGNALED;
 	assert_int_equal(first_line(profile), 9);
 	memattach__profile__free_unpacked(profile, NULL);
 }
