@@ -67,6 +67,7 @@ static void add_up(struct tree *tree)
 		struct ma_viewer_sum *to = &tree->sums[tree->nodes[node].parent];
 		to->live_bytes += from->live_bytes;
 		to->live_variance += from->live_variance;
+		to->live_third += from->live_third;
 		to->delta_bytes += from->delta_bytes;
 		to->held_bytes += from->held_bytes;
 		to->peak_bytes += from->peak_bytes;
@@ -259,11 +260,12 @@ static bool fill_ancestors(struct tree *tree, uint32_t root)
 	return true;
 }
 
-/* Puts the children of a cell that are wide enough on the stack, the last on top. */
+/* Puts the children of a cell that are wide enough on the stack, the first on top. */
 static uint32_t push_cells(const struct tree *tree, const struct cell *parent, double whole,
 			   double least, struct cell *stack, uint32_t used)
 {
 	double start = parent->start, end = parent->start + parent->width;
+	uint32_t first = used;
 	for (uint32_t at = tree->first_child[parent->node]; at; at = tree->next_child[at]) {
 		double width = weight_of(tree, at) / whole;
 		/* What grew in one child and shrank in another adds up to less than the first. */
@@ -272,6 +274,11 @@ static uint32_t push_cells(const struct tree *tree, const struct cell *parent, d
 		if (width >= least && used < MA_VIEWER_COLUMNS)
 			stack[used++] = (struct cell){at, parent->depth + 1, start, width};
 		start += width > 0 ? width : 0;
+	}
+	for (uint32_t last = used; first + 1 < last; first++) {
+		struct cell kept = stack[--last];
+		stack[last] = stack[first];
+		stack[first] = kept;
 	}
 	return used;
 }

@@ -175,6 +175,7 @@ int ma_screen_open(struct ma_screen *screen, enum ma_color color, struct ma_erro
 	nodelay(stdscr, TRUE);
 	set_escdelay(ESCAPE_MS);
 	curs_set(0);
+	typeahead(-1);
 	mouseinterval(0);
 	mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
 	read_size(screen);
@@ -200,6 +201,12 @@ void ma_screen_suspend(struct ma_screen *screen)
 	clearok(curscr, TRUE);
 	ma_screen_resize(screen);
 	refresh();
+}
+
+void ma_screen_repaint(struct ma_screen *screen)
+{
+	(void)screen;
+	clearok(curscr, TRUE);
 }
 
 void ma_screen_close(struct ma_screen *screen)

@@ -34,6 +34,9 @@ bool ma_screen_resize(struct ma_screen *screen);
 /* Gives the terminal back for as long as the program is stopped (Ctrl-Z). */
 void ma_screen_suspend(struct ma_screen *screen);
 
+/* Draws everything anew with the next frame: something else has written on the terminal. */
+void ma_screen_repaint(struct ma_screen *screen);
+
 /* Gives it back for good. */
 void ma_screen_close(struct ma_screen *screen);
 
