@@ -257,6 +257,23 @@ static void visit_object(struct pass *pass, struct visit *visit, const struct li
 	pass->changed += visit->changed;
 }
 
+/*
+ * The loader knows us by the path that we were loaded from, a number below /proc/self/fd. gdb, when
+ * it attaches to the target, opens that path, which is a file of its own, and waits for ever if
+ * that is a pipe. The loader does not use the name again, so it becomes one that is no path.
+ */
+static void rename_ourselves(const struct link_map *map)
+{
+	static const char name[] = "[memattach]";
+	uint32_t length = 0;
+
+	while (map->l_name[length])
+		length++;
+	if (length >= sizeof name)
+		for (uint32_t i = 0; i < sizeof name; i++)
+			map->l_name[i] = name[i];
+}
+
 static void handle(struct pass *pass, const struct link_map *map)
 {
 	uint64_t identity = ma_object_identity(map);
@@ -265,8 +282,10 @@ static void handle(struct pass *pass, const struct link_map *map)
 	bool is_last_sweep = pass->sweep != SWEEP_FREES;
 	struct visit visit = {0};
 
-	if (map->l_ld == _DYNAMIC)
+	if (map->l_ld == _DYNAMIC) {
+		rename_ourselves(map);
 		return;
+	}
 	pass->objects += is_last_sweep;
 	if (unchanged && pass->kind == MA_PASS_PATCH) {
 		pass->holding += is_last_sweep ? known->patched : 0;

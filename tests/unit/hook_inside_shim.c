@@ -184,6 +184,15 @@ int inside_pass(uint32_t kind)
 	return (int)config->slots_patched;
 }
 
+/* Does the loader still know the hook by its path? */
+static bool is_known_by_path(void)
+{
+	for (const struct link_map *map_at = _r_debug.r_map; map_at; map_at = map_at->l_next)
+		if (strstr(map_at->l_name, "/hook_ie.so") || strstr(map_at->l_name, "/hook_tp.so"))
+			return true;
+	return false;
+}
+
 /* 0, or the step that failed. */
 int inside_attach(const char *hook, uint32_t mode, uint32_t interval_bytes, uint32_t small_limit,
 		  uint32_t version)
@@ -201,7 +210,9 @@ int inside_attach(const char *hook, uint32_t mode, uint32_t interval_bytes, uint
 		return 3;
 	if (!inside_pass(MA_PASS_PATCH) || config->passes_failed)
 		return 4;
-	return call("ma_hook_start") ? 5 : 0;
+	if (call("ma_hook_start"))
+		return 5;
+	return is_known_by_path() ? 6 : 0;
 }
 
 /* Stops, restores, unloads. Area and configuration stay to be looked at. 0 or the step that failed.
