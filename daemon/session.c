@@ -299,7 +299,11 @@ bool ma_session_is_tracking(struct ma_session *session)
 		ma_session_exited(session);
 	else
 		ma_session_watch_hook(session);
-	return session->state == MA_SESSION_TRACKING;
+	if (session->state != MA_SESSION_TRACKING)
+		return false;
+	/* What happened before the question belongs into the answer. */
+	ma_session_ingest(session, now_monotonic_ms(), false);
+	return true;
 }
 
 void ma_session_detach_begin(struct ma_session *session)
