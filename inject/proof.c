@@ -9,6 +9,7 @@
 #include "inject/asleep.h"
 #include "inject/clock.h"
 #include "inject/interrupted.h"
+#include "inject/stacks.h"
 #include "inject/tracee.h"
 #include "inject/urgency.h"
 
@@ -16,6 +17,7 @@ enum {
 	STOP_MS = 200, /* for all threads together */
 	RESCANS = 64,  /* of the list of threads; a program that makes them faster wins */
 	SCAN_WORDS = 1 << 13,
+	PAGE = 4096,
 };
 
 /* The threads of one try. Most of a tracee is never touched, so the array is sparse memory. */
@@ -131,19 +133,21 @@ static bool points_inside(const struct crowd *crowd, const uint64_t *words, size
 	return false;
 }
 
-/* Scans [start, end). Returns false when a word points inside or memory cannot be read. */
-static bool scan(struct crowd *crowd, uint64_t start, uint64_t end)
+/* Scans [start, end). Returns false when a word points inside. Pages that cannot be read are guard
+ * pages: nobody has a frame there. */
+static bool scan(struct crowd *crowd, const struct ma_range *range)
 {
-	start &= ~UINT64_C(7);
-	while (start < end) {
-		size_t bytes = end - start < sizeof(crowd->words) ? (size_t)(end - start)
-								  : sizeof(crowd->words);
+	uint64_t at = range->start & ~UINT64_C(7);
 
-		if (ma_memory_read_some(&crowd->view->memory, ma_raddr(start), crowd->words, bytes,
-					NULL) < bytes ||
-		    points_inside(crowd, crowd->words, bytes / sizeof(crowd->words[0])))
+	while (at < range->end) {
+		size_t bytes = range->end - at < sizeof(crowd->words) ? (size_t)(range->end - at)
+								      : sizeof(crowd->words);
+		size_t got = ma_memory_read_some(&crowd->view->memory, ma_raddr(at), crowd->words,
+						 bytes, NULL);
+
+		if (points_inside(crowd, crowd->words, got / sizeof(crowd->words[0])))
 			return false;
-		start += bytes;
+		at = got == bytes ? at + bytes : ((at + got) | (PAGE - 1)) + 1;
 	}
 	return true;
 }
@@ -158,43 +162,23 @@ static bool walks_outside(struct crowd *crowd, const struct ma_tracee *tracee)
 	return walk->complete && !points_inside(crowd, walk->pc, (size_t)walk->count);
 }
 
-/*
- * Judges one stopped thread. Its stack is what lies above its stack pointer in that mapping. When
- * this is not the thread's normal stack (a handler on the alternate signal stack, a coroutine), the
- * normal one is looked at as well, all of it: the mapping that holds the thread control block at
- * its top, or [stack] for the first thread, whose control block is elsewhere.
- */
-static bool stacks_are_clear(struct crowd *crowd, const struct ma_maps *maps,
-			     const struct ma_tracee *tracee, uint64_t sp)
+/* Does no word of the thread's stacks point inside? sp: the lowest byte in use. */
+static bool stacks_are_clear(struct crowd *crowd, const struct ma_maps *maps, pid_t tid,
+			     uint64_t sp, uint64_t thread_pointer)
 {
-	const struct ma_map *stack = ma_maps_find(maps, sp);
-	const struct ma_map *normal =
-		ma_maps_find(maps, ma_arch.thread_pointer(&tracee->context.regs));
+	struct ma_range stacks[MA_STACKS];
+	bool first = tid == crowd->view->pid;
+	int count = ma_stacks_find(maps, sp, thread_pointer, first, stacks);
+	bool clear = count > 0;
 
-	if (!stack || !scan(crowd, sp, stack->end))
-		return false;
-	if (normal != stack && tracee->tid == tracee->pid)
-		normal = ma_maps_find_name(maps, "[stack]", 0);
-	if (!normal || normal == stack || !(normal->protection & PROT_WRITE))
-		return true;
-	return scan(crowd, normal->start, normal->end);
+	for (int i = 0; i < count && clear; i++)
+		clear = scan(crowd, &stacks[i]);
+	return clear;
 }
 
-/* The same for a thread that sleeps and is left alone. Nobody gets into the ranges any more, so one
- * whose stack has no way back into them stays outside when it wakes. */
-static bool sleeper_is_clear(struct crowd *crowd, const struct ma_maps *maps,
-			     const struct ma_asleep *asleep)
-{
-	const struct ma_map *stack = ma_maps_find(maps, asleep->sp);
-	const struct ma_map *normal = asleep->tid == asleep->pid
-					      ? ma_maps_find_name(maps, "[stack]", 0)
-					      : ma_maps_find(maps, asleep->control_block);
-
-	return stack && normal && scan(crowd, asleep->sp - ma_arch.red_zone_bytes, stack->end) &&
-	       (normal == stack || scan(crowd, normal->start, normal->end));
-}
-
-/* Finds the threads that need not be stopped. Returns false when one of them may be inside. */
+/* Finds the threads that need not be stopped. Nobody gets into the ranges any more, so one that
+ * sleeps and whose stacks have no way back into them stays outside when it wakes. Returns false
+ * when one of them may be inside. */
 static bool leave_asleep(struct crowd *crowd, struct ma_proof_result *result)
 {
 	struct ma_maps maps = {0};
@@ -209,7 +193,9 @@ static bool leave_asleep(struct crowd *crowd, struct ma_proof_result *result)
 
 			if (!ma_asleep_look(crowd->view->pid, tids[i], asleep))
 				continue;
-			if (sleeper_is_clear(crowd, &maps, asleep)) {
+			if (stacks_are_clear(crowd, &maps, tids[i],
+					     asleep->sp - ma_arch.red_zone_bytes,
+					     asleep->control_block)) {
 				crowd->asleep_count += ma_asleep_still(asleep);
 			} else if (crowd->rule == MA_PROOF_EVERY_WORD) {
 				clear = false; /* most words go away by themselves */
@@ -245,7 +231,7 @@ static bool is_clear(struct crowd *crowd, const struct ma_maps *maps,
 	memcpy(words, &regs->raw, sizeof(words));
 	if (points_inside(crowd, words, sizeof(words) / sizeof(words[0])))
 		return false;
-	return stacks_are_clear(crowd, maps, tracee, sp) ||
+	return stacks_are_clear(crowd, maps, tracee->tid, sp, ma_arch.thread_pointer(regs)) ||
 	       (crowd->rule == MA_PROOF_WALKED && walks_outside(crowd, tracee));
 }
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 
 #include "inject/memory_cache.h"
+#include "inject/stacks.h"
 
 enum { SCAN_BYTES = 1 << 18 };
 
@@ -242,9 +243,11 @@ bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int co
  * guessed or cannot be told at all. */
 static bool stack_is_clean(const struct ma_safe_rules *rules, const struct ma_regs *regs)
 {
+	struct ma_range stacks[MA_STACKS];
 	uint64_t sp = ma_arch.sp(regs) & ~UINT64_C(7);
-	const struct ma_map *map = ma_maps_find(&rules->view->maps, sp);
-	size_t bytes = map ? (size_t)(map->end - sp) : 0;
+	int found =
+		ma_stacks_find(&rules->view->maps, sp, ma_arch.thread_pointer(regs), false, stacks);
+	size_t bytes = found ? (size_t)(stacks[0].end - sp) : 0;
 	uint64_t *words;
 	bool clean = false;
 
