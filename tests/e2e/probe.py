@@ -155,7 +155,11 @@ def our_maps(pid):
 
 def words_into(pid, areas):
     """Addresses of 8-byte words in the data of loaded objects (GOT, RELRO, .data) that point into
-    one of the areas."""
+    one of the areas.
+
+    The dynamic loader remembers where its first memory ends (alloc_end of its minimal malloc), and the
+    kernel may put an area of ours right there: that is no word into it.
+    """
     found = []
     for area in maps(pid):
         if not area.name.startswith("/") or "x" in area.perms or OURS.search(area.name):
@@ -163,8 +167,9 @@ def words_into(pid, areas):
         if area.perms[3] != "p" or area.name.startswith("/memfd:"):
             continue
         data = read_memory(pid, area.start, area.bytes)
+        ends = os.path.basename(area.name).startswith("ld-")
         for index, (word,) in enumerate(struct.iter_unpack("<Q", data[:len(data) // 8 * 8])):
-            if any(ours.start <= word < ours.end for ours in areas):
+            if any(ours.start + ends <= word < ours.end for ours in areas):
                 found.append(area.start + 8 * index)
     return found
 
