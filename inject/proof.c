@@ -9,7 +9,7 @@
 #include "inject/asleep.h"
 #include "inject/clock.h"
 #include "inject/interrupted.h"
-#include "inject/stacks.h"
+#include "inject/thread_stacks.h"
 #include "inject/tracee.h"
 #include "inject/urgency.h"
 
@@ -166,9 +166,9 @@ static bool walks_outside(struct crowd *crowd, const struct ma_tracee *tracee)
 static bool stacks_are_clear(struct crowd *crowd, const struct ma_maps *maps, pid_t tid,
 			     uint64_t sp, uint64_t thread_pointer)
 {
-	struct ma_range stacks[MA_STACKS];
+	struct ma_range stacks[MA_THREAD_STACKS];
 	bool first = tid == crowd->view->pid;
-	int count = ma_stacks_find(maps, sp, thread_pointer, first, stacks);
+	int count = ma_thread_stacks_find(maps, sp, thread_pointer, first, stacks);
 	bool clear = count > 0;
 
 	for (int i = 0; i < count && clear; i++)

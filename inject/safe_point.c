@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 
 #include "inject/memory_cache.h"
-#include "inject/stacks.h"
+#include "inject/thread_stacks.h"
 
 enum { SCAN_BYTES = 1 << 18 };
 
@@ -243,10 +243,10 @@ bool ma_safe_stack(const struct ma_safe_rules *rules, const uint64_t *pc, int co
  * guessed or cannot be told at all. */
 static bool stack_is_clean(const struct ma_safe_rules *rules, const struct ma_regs *regs)
 {
-	struct ma_range stacks[MA_STACKS];
+	struct ma_range stacks[MA_THREAD_STACKS];
 	uint64_t sp = ma_arch.sp(regs) & ~UINT64_C(7);
-	int found =
-		ma_stacks_find(&rules->view->maps, sp, ma_arch.thread_pointer(regs), false, stacks);
+	int found = ma_thread_stacks_find(&rules->view->maps, sp, ma_arch.thread_pointer(regs),
+					  false, stacks);
 	size_t bytes = found ? (size_t)(stacks[0].end - sp) : 0;
 	uint64_t *words;
 	bool clean = false;

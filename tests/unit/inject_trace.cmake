@@ -5,6 +5,6 @@ target_include_directories(ma_trace_test PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(ma_trace_test PUBLIC ma_inject Threads::Threads)
 
 foreach(name remote_call tracee interrupted proof safe_point python_allocator guardian
-             stacks)
+             thread_stacks)
   ma_unit_test(trace_${name} SOURCES test_${name}.c LIBS ma_trace_test)
 endforeach()

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "inject/stacks.h"
+#include "inject/thread_stacks.h"
 
 static struct ma_map map[] = {
 	{.start = 0x10000, .end = 0x20000, .name = "/lib/some.so"},
@@ -26,7 +26,7 @@ static const struct {
 	uint64_t sp, thread_pointer;
 	bool first;
 	int count;
-	struct ma_range expected[MA_STACKS];
+	struct ma_range expected[MA_THREAD_STACKS];
 } cases[] = {
 	{"its own stack ends at its control block, though the mapping goes on",
 	 0x180000,
@@ -73,9 +73,9 @@ static void stacks_are_found(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct ma_range found[MA_STACKS];
-		int count = ma_stacks_find(&maps, cases[i].sp, cases[i].thread_pointer,
-					   cases[i].first, found);
+		struct ma_range found[MA_THREAD_STACKS];
+		int count = ma_thread_stacks_find(&maps, cases[i].sp, cases[i].thread_pointer,
+						  cases[i].first, found);
 
 		if (count != cases[i].count ||
 		    memcmp(found, cases[i].expected, (size_t)count * sizeof(found[0])))
