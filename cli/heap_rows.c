@@ -6,6 +6,7 @@
  */
 #include "cli/heap_rows.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,7 +253,13 @@ double ma_heap_resolution(const Memattach__Heap *heap)
 	const Memattach__Sampler *sampler = heap->sampler;
 	if (!sampler || sampler->mode != MEMATTACH__SAMPLER__MODE__SAMPLED)
 		return 0;
-	return MA_HEAP_RESOLUTION_INTERVALS * (double)sampler->interval_bytes;
+	double unseen = sampler->n_rate ? 0 : (double)sampler->interval_bytes;
+	for (size_t i = 0; i < sampler->n_rate; i++) {
+		const Memattach__SizeRate *class = sampler->rate[i];
+		if (class->chance < 1)
+			unseen = fmax(unseen, (double)(class->below_bytes - 1) / class->chance);
+	}
+	return MA_HEAP_RESOLUTION_INTERVALS * unseen;
 }
 
 /* Did the process end? Then what it held last is what matters, however young it was. */

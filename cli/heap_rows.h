@@ -60,7 +60,8 @@ struct ma_heap_rows {
 void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *profile, size_t top);
 void ma_heap_rows_fini(struct ma_heap_rows *rows);
 
-/* Bytes under which a site may have gone unseen: three intervals, 0 in exact mode. */
+/* Bytes under which a site may have gone unseen: three intervals, or three samples of the size
+ * class that hides most; 0 in exact mode. */
 double ma_heap_resolution(const Memattach__Heap *heap);
 
 /* The figures of all sites together, from the totals of a snapshot; the interval of the peak begins

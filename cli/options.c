@@ -12,6 +12,7 @@
 
 #include "cli/alloc.h"
 #include "cli/quantity.h"
+#include "cli/size_classes.h"
 #include "cli/suggest.h"
 #include "proto/area.h"
 
@@ -67,15 +68,22 @@ static int read_sample(struct ma_options *options, const char *value, struct ma_
 		options->sample.mode = MA_MODE_EXACT;
 		return 0;
 	}
+	if (value[0] == '{') {
+		options->sample = (struct ma_sample_choice){.mode = MA_MODE_CLASSES, .fixed = true};
+		return ma_size_classes_parse(value, options->sample.size_rates,
+					     &options->sample.size_rate_count, error);
+	}
 	int code = ma_quantity_size(value, &bytes, error);
 	if (code) {
-		ma_error_answer(error, "neither a size, as in 64KiB, nor the word exact");
+		ma_error_answer(error, "neither a size, as in 64KiB, nor the word exact, nor size "
+				       "classes, as in '{128: 1e-4, 8192: 0.1}'");
 		return code;
 	}
 	if (bytes < SAMPLE_LEAST || bytes > SAMPLE_MOST)
 		return usage(error, "the mean distance of samples is 4KiB to 64MiB, or exact", "",
 			     "");
-	options->sample = (struct ma_sample_choice){MA_MODE_SAMPLED, (uint32_t)bytes, true};
+	options->sample = (struct ma_sample_choice){
+		.mode = MA_MODE_SAMPLED, .interval_bytes = (uint32_t)bytes, .fixed = true};
 	return 0;
 }
 
@@ -296,6 +304,9 @@ static int check_together(const struct parser *parser)
 		 "--sample fixes what is sampled, --overhead lets it vary: give one or the other"},
 		{was_seen(parser, "interval") && !options->interval_ms, "--interval 0",
 		 "must be more than 0, as in 2s"},
+		{options->command->id == MA_COMMAND_STACKS && was_seen(parser, "interval") &&
+			 !was_seen(parser, "repeat"),
+		 "stacks --interval", "say how often, too: --repeat N"},
 		{was_seen(parser, "duration") && !options->duration_ms, "--duration 0",
 		 "must be more than 0, as in 10m"},
 		{options->once && options->duration_ms, "--once with --duration",
@@ -339,7 +350,7 @@ int ma_options_parse(struct ma_options *options, int count, char *const *argumen
 		     struct ma_error *error)
 {
 	*options = (struct ma_options){
-		.sample = {MA_MODE_SAMPLED, SAMPLE_DEFAULT, false},
+		.sample = {.mode = MA_MODE_SAMPLED, .interval_bytes = SAMPLE_DEFAULT},
 		.overhead_ratio = 0.02,
 		.wait_ms = 10000,
 		.top = 10,

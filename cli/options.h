@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "cli/commands.h"
+#include "proto/area.h"
 #include "proto/error.h"
 
 enum ma_color { MA_COLOR_AUTO, MA_COLOR_ALWAYS, MA_COLOR_NEVER };
@@ -21,7 +22,9 @@ enum ma_color { MA_COLOR_AUTO, MA_COLOR_ALWAYS, MA_COLOR_NEVER };
 struct ma_sample_choice {
 	uint32_t mode;           /* enum ma_mode */
 	uint32_t interval_bytes; /* first R */
-	bool fixed;              /* a size was given: do not steer */
+	bool fixed;              /* a size or size classes were given: do not steer */
+	uint32_t size_rate_count;
+	struct ma_size_rate size_rates[MA_SIZE_RATES]; /* mode MA_MODE_CLASSES */
 };
 
 /* What was asked for. Strings are borrowed from argv. */
@@ -31,7 +34,8 @@ struct ma_options {
 	size_t pid_count;
 	bool children, json, force, trust_seccomp, once, keep, all, forget, stop;
 	bool quiet, verbose, help, version;
-	bool live; /* --live: the command of that name */
+	bool no_native; /* Python frames only */
+	bool live;      /* --live: the command of that name */
 	bool wait_given, sample_given;
 	struct ma_sample_choice sample;
 	double overhead_ratio;
@@ -40,6 +44,7 @@ struct ma_options {
 	uint64_t interval_ms; /* between two pictures of the live view; 0: the usual */
 	uint64_t idle_ms;     /* 0: never leave */
 	unsigned top;
+	unsigned repeat;    /* 0: once */
 	const char *output; /* NULL: stdout */
 	const char *log;
 	enum ma_color color;

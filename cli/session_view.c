@@ -8,6 +8,7 @@
 #include "cli/display.h"
 #include "cli/flow.h"
 #include "cli/format.h"
+#include "cli/size_classes.h"
 #include "proto/area.h"
 #include "proto/interval.h"
 
@@ -74,11 +75,21 @@ static void write_state(struct ma_flow *flow, const Memattach__Session *session,
 	ma_text_fini(&sentence);
 }
 
+static void write_classes(struct ma_flow *flow, const Memattach__Session *session)
+{
+	struct ma_text classes = {0};
+	ma_size_classes_write(&classes, session->rate, session->n_rate);
+	ma_flow_item(flow, MA_STYLE_PLAIN, "by size %s", ma_text_string(&classes));
+	ma_text_fini(&classes);
+}
+
 static void write_sampling(struct ma_flow *flow, const Memattach__Session *session)
 {
 	ma_flow_begin(flow, "  sampling", LABEL, GAP);
 	if (session->mode == MA_MODE_EXACT)
 		ma_flow_item(flow, MA_STYLE_PLAIN, "every allocation");
+	else if (session->n_rate)
+		write_classes(flow, session);
 	else if (session->fixed_interval)
 		ma_flow_item(flow, MA_STYLE_PLAIN, "one in %s, fixed",
 			     ma_format_setting((double)session->interval_bytes).text);
@@ -192,8 +203,10 @@ void ma_session_json_write(struct ma_json *json, const Memattach__Session *sessi
 	ma_json_time(json, "end_time", session->end_time_nanos);
 	ma_json_time(json, "expires", session->expires_time_nanos);
 	ma_json_bool(json, "keep", session->keep);
-	ma_json_string(json, "mode", exact ? "exact" : "sampled");
-	ma_json_unsigned(json, "interval_bytes", exact ? 0 : session->interval_bytes);
+	ma_json_string(json, "mode", exact ? "exact" : session->n_rate ? "classes" : "sampled");
+	ma_json_unsigned(json, "interval_bytes",
+			 exact || session->n_rate ? 0 : session->interval_bytes);
+	ma_size_classes_json(json, session->rate, session->n_rate);
 	ma_json_bool(json, "fixed_interval", session->fixed_interval);
 	ma_json_real(json, "budget_ratio", session->budget_ratio);
 	if (session->cost_ratio >= 0)

@@ -2,6 +2,7 @@
 /* The summary as JSON; see docs/json.md. Everything that the screen shows is in it, unrounded. */
 #include "cli/summary_json.h"
 
+#include "cli/size_classes.h"
 #include "proto/interval.h"
 
 static void write_process(struct ma_json *json, const Memattach__Process *process)
@@ -52,10 +53,11 @@ static void write_sampling(struct ma_json *json, const struct ma_summary *summar
 	}
 	bool exact = sampler->mode == MEMATTACH__SAMPLER__MODE__EXACT;
 	ma_json_begin_object(json, "sampling");
-	ma_json_string(json, "mode", exact ? "exact" : "sampled");
-	ma_json_unsigned(json, "interval_bytes", exact ? 0 : sampler->interval_bytes);
-	ma_json_unsigned(json, "interval_min_bytes", exact ? 0 : sampler->interval_min_bytes);
-	ma_json_unsigned(json, "interval_max_bytes", exact ? 0 : sampler->interval_max_bytes);
+	ma_json_string(json, "mode", exact ? "exact" : sampler->n_rate ? "classes" : "sampled");
+	ma_json_unsigned(json, "interval_bytes", sampler->interval_bytes);
+	ma_json_unsigned(json, "interval_min_bytes", sampler->interval_min_bytes);
+	ma_json_unsigned(json, "interval_max_bytes", sampler->interval_max_bytes);
+	ma_size_classes_json(json, sampler->rate, sampler->n_rate);
 	ma_json_unsigned(json, "samples", sampler->samples);
 	if (heap->cost_ratio >= 0)
 		ma_json_real(json, "cost_ratio", heap->cost_ratio);

@@ -10,6 +10,7 @@
 #include "cli/flow.h"
 #include "cli/format.h"
 #include "cli/progress.h"
+#include "cli/size_classes.h"
 #include "cli/terminal.h"
 #include "proto/interval.h"
 
@@ -102,6 +103,7 @@ static void write_watch(struct ma_flow *flow, const struct ma_summary *summary)
 	const Memattach__End *end = end_of(summary);
 	struct ma_figure clock;
 	char in[48] = "", how[64] = ", every allocation";
+	struct ma_text classes = {0};
 	uint64_t until_ns = end && end->time_nanos ? end->time_nanos : snapshot_ns(summary);
 	double watched_us = until_ns > heap->attach_time_nanos
 				    ? (double)(until_ns - heap->attach_time_nanos) / 1e3
@@ -109,13 +111,20 @@ static void write_watch(struct ma_flow *flow, const struct ma_summary *summary)
 	if (session && session->hook_running_us)
 		snprintf(in, sizeof in, " in %s",
 			 ma_format_duration_us(session->hook_running_us).text);
-	if (sampler && sampler->mode == MEMATTACH__SAMPLER__MODE__SAMPLED)
+	if (sampler && sampler->n_rate)
+		ma_size_classes_write(&classes, sampler->rate, sampler->n_rate);
+	if (sampler && sampler->n_rate)
+		snprintf(how, sizeof how, " by size");
+	else if (sampler && sampler->mode == MEMATTACH__SAMPLER__MODE__SAMPLED)
 		snprintf(how, sizeof how, " at %s",
 			 ma_format_setting((double)sampler->interval_bytes).text);
 	ma_flow_begin(flow, "", 0, GAP);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "attached %s%s, watched %s%s",
 		     clock_of(&clock, heap->attach_time_nanos, summary), in,
 		     ma_format_duration_us(watched_us).text, how);
+	if (classes.length)
+		ma_flow_item(flow, MA_STYLE_PLAIN, "%s", ma_text_string(&classes));
+	ma_text_fini(&classes);
 	if (heap->cost_ratio >= 0 && session && session->budget_ratio > 0)
 		ma_flow_item(flow,
 			     heap->cost_ratio > 1.5 * session->budget_ratio ? MA_STYLE_WARN
@@ -251,6 +260,27 @@ static void write_memory(struct ma_flow *flow, const struct ma_summary *summary)
 		write_since(flow, summary);
 }
 
+/* By size class it is not bytes that are missed but allocations. */
+static void write_unseen_classes(struct ma_flow *flow, const Memattach__Sampler *sampler)
+{
+	struct ma_text text = {0};
+	ma_text_add(&text, "sites with fewer than ");
+	const char *between = "";
+	for (size_t i = 0; i < sampler->n_rate; i++) {
+		const Memattach__SizeRate *class = sampler->rate[i];
+		if (class->chance >= 1)
+			continue;
+		ma_text_addf(&text, "%s%s%s below %s", between,
+			     ma_format_count(MA_HEAP_RESOLUTION_INTERVALS / class->chance).text,
+			     between[0] ? "" : " allocations",
+			     ma_format_setting((double)class->below_bytes).text);
+		between = " or ";
+	}
+	ma_text_add(&text, " may be missing;");
+	ma_flow_words(flow, MA_STYLE_PLAIN, ma_text_string(&text));
+	ma_text_fini(&text);
+}
+
 static void write_resolution(struct ma_flow *flow, const Memattach__Heap *heap)
 {
 	const Memattach__Sampler *sampler = heap->sampler;
@@ -258,6 +288,10 @@ static void write_resolution(struct ma_flow *flow, const Memattach__Heap *heap)
 	char was[80] = "";
 	if (!(resolution > 0))
 		return;
+	if (sampler->n_rate) {
+		write_unseen_classes(flow, sampler);
+		return;
+	}
 	if (sampler->interval_max_bytes > sampler->interval_bytes)
 		snprintf(was, sizeof was, "; under %s while the interval was longest",
 			 ma_format_setting(MA_HEAP_RESOLUTION_INTERVALS *

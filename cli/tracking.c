@@ -64,7 +64,9 @@ static void notice_served(const struct ma_tracking *tracking, const Memattach__S
 		ma_output_notice("%d: it is tracked %s; to change that, `memattach detach %d` "
 				 "and attach anew",
 				 session->pid,
-				 session->mode == MA_MODE_EXACT ? "exactly" : "by sampling",
+				 session->mode == MA_MODE_EXACT     ? "exactly"
+				 : session->mode == MA_MODE_CLASSES ? "by size class"
+								    : "by sampling",
 				 session->pid);
 }
 
@@ -178,6 +180,8 @@ static void attach(struct ma_tracking *tracking, struct ma_target *target)
 	const struct ma_attach_options attach_options = {
 		.mode = options->sample.mode,
 		.interval_bytes = options->sample.interval_bytes,
+		.size_rates = options->sample.size_rates,
+		.size_rate_count = options->sample.size_rate_count,
 		.force = options->force,
 		.trust_seccomp = options->trust_seccomp,
 	};

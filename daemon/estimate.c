@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "proto/area.h"
+#include "proto/size_rates.h"
 
 #define MAX_SIZE_BYTES (UINT64_C(1) << 47) /* the address space of an x86-64 program */
 
@@ -17,7 +18,7 @@ struct chance {
 static struct chance chance_of(double size_bytes, uint32_t rate)
 {
 	if (rate & MA_RATE_CHANCE) {
-		double taken = (double)(rate & ~MA_RATE_CHANCE) / MA_RATE_ONE;
+		double taken = ma_size_rate_chance(rate);
 		return (struct chance){taken, 1.0 - taken};
 	}
 	/* expm1 keeps all digits of p where k is a tiny part of R; there 1 - exp() would keep none.

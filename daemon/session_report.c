@@ -65,7 +65,8 @@ static void fill_figures(const struct ma_session *session, Memattach__Session *r
 	const struct ma_cgroup_figures *cgroup = &session->figures.cgroup;
 	report->cgroup_bytes = cgroup->limit_bytes ? cgroup->limit_use_bytes : cgroup->use_bytes;
 	report->cgroup_limit_bytes = cgroup->limit_bytes;
-	report->interval_bytes = session->governor.interval_bytes;
+	if (session->map.ident.mode == MA_MODE_SAMPLED)
+		report->interval_bytes = session->governor.interval_bytes;
 	report->budget_ratio = session->governor.budget_ratio;
 	report->cost_ratio = ma_session_cost(session);
 	report->fixed_interval = session->governor.fixed;

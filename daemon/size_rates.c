@@ -2,10 +2,7 @@
 /* See size_rates.h. */
 #include "daemon/size_rates.h"
 
-static double chance_of(uint32_t rate)
-{
-	return rate ? (double)(rate & ~MA_RATE_CHANCE) / MA_RATE_ONE : 1;
-}
+#include "proto/size_rates.h"
 
 Memattach__SizeRate **ma_size_rates(const struct ma_area_ident *ident, struct ma_pool *pool,
 				    size_t *count)
@@ -21,7 +18,7 @@ Memattach__SizeRate **ma_size_rates(const struct ma_area_ident *ident, struct ma
 	for (uint32_t i = 0; i < classes; i++) {
 		memattach__size_rate__init(&all[i]);
 		all[i].below_bytes = ident->size_rates[i].below_bytes;
-		all[i].chance = chance_of(ident->size_rates[i].rate);
+		all[i].chance = ma_size_rate_chance(ident->size_rates[i].rate);
 		rates[i] = &all[i];
 	}
 	*count = classes;

@@ -371,7 +371,8 @@ static void add_head(struct builder *builder)
 	uint64_t clock_ms = ma_session_clock_ms(session);
 	profile->time_nanos = (int64_t)ma_session_time_ns(session, clock_ms);
 	profile->duration_nanos = (int64_t)(clock_ms * 1000000);
-	profile->period = exact ? 1 : session->governor.interval_bytes;
+	profile->period =
+		session->map.ident.mode == MA_MODE_SAMPLED ? session->governor.interval_bytes : 1;
 	char text[64];
 	struct tm local;
 	time_t attached = (time_t)(session->map.ident.attach_realtime_ns / 1000000000U);

@@ -76,7 +76,7 @@ static void fill_sampler(struct filling *filling)
 	memattach__sampler__init(sampler);
 	bool exact = session->map.ident.mode == MA_MODE_EXACT;
 	sampler->mode = exact ? MEMATTACH__SAMPLER__MODE__EXACT : MEMATTACH__SAMPLER__MODE__SAMPLED;
-	if (!exact) {
+	if (session->map.ident.mode == MA_MODE_SAMPLED) {
 		sampler->interval_bytes = session->governor.interval_bytes;
 		sampler->interval_min_bytes = session->governor.min_bytes;
 		sampler->interval_max_bytes = session->governor.max_bytes;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proto/area.h"
 #include "proto/error.h"
 
 /* What looking at a process from outside found; nothing was stopped or written. */
@@ -65,7 +66,9 @@ int ma_doctor(pid_t pid, struct ma_check *checks, int max);
 
 struct ma_attach_options {
 	uint32_t mode;		 /* enum ma_mode */
-	uint32_t interval_bytes; /* first R; ignored in exact mode */
+	uint32_t interval_bytes; /* first R; ignored in other modes than sampled */
+	const struct ma_size_rate *size_rates; /* mode MA_MODE_CLASSES; borrowed */
+	uint32_t size_rate_count;
 	bool force;		 /* attach although the cgroup's headroom is small */
 	bool trust_seccomp;	 /* attach although a seccomp filter could not be judged */
 	uint32_t timeout_ms;	 /* for finding a safe point; 0 = 10000 */

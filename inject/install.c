@@ -203,6 +203,11 @@ static void fill_ident(const struct ma_install *install, const struct ma_session
 	ident->attach_tsc = tsc;
 	if (options->mode == MA_MODE_EXACT)
 		ident->exact_heap_bytes = install->area_bytes - sizeof(struct ma_area);
+	if (options->mode == MA_MODE_CLASSES) {
+		ident->size_rate_count = options->size_rate_count;
+		memcpy(ident->size_rates, options->size_rates,
+		       options->size_rate_count * sizeof(ident->size_rates[0]));
+	}
 	snprintf(ident->python_path, sizeof(ident->python_path), "%s", process->python_path);
 	ident->python_base = process->python_base;
 	snprintf(ident->python_build_id, sizeof(ident->python_build_id), "%s",

@@ -109,6 +109,8 @@ static void make_items(const struct ma_frame *frame, const Memattach__LiveView *
 		 session->cost_ratio < 0 ? "?" : ma_compact_share(session->cost_ratio).text);
 	if (session->mode == MA_MODE_EXACT)
 		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  exact");
+	else if (session->mode == MA_MODE_CLASSES)
+		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  by size");
 	else
 		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  R %s",
 			 ma_compact_setting((double)session->interval_bytes).text);

@@ -43,7 +43,10 @@ static void write_process(struct ma_json *json, const Memattach__LiveView *view)
 		ma_json_string(json, "ended", session->ended);
 	else
 		ma_json_null(json, "ended");
-	ma_json_string(json, "mode", session->mode == MA_MODE_EXACT ? "exact" : "sampled");
+	ma_json_string(json, "mode",
+		       session->mode == MA_MODE_EXACT     ? "exact"
+		       : session->mode == MA_MODE_CLASSES ? "classes"
+							  : "sampled");
 	ma_json_unsigned(json, "interval_bytes", session->interval_bytes);
 	if (session->cost_ratio >= 0)
 		ma_json_real(json, "cost_ratio", session->cost_ratio);

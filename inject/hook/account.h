@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The fast paths that all entry points share: one comparison and one subtraction on thread-local
- * memory for an allocation, one word of the filter for a free. Each is written once for both
+ * memory for an allocation, one word of the filter for a free. Each is written once for all
  * modes; `mode` is a constant where it is used, so that an entry point holds the code of its mode
  * only. Which entry points the thunks lead to is decided at the start (install.c).
  */
@@ -14,6 +14,7 @@
 
 #include "inject/hook/filter.h"
 #include "inject/hook/record.h"
+#include "inject/hook/size_rates.h"
 #include "inject/hook/state.h"
 #include "inject/hook/tls.h"
 
@@ -22,18 +23,20 @@
 /* A block was handed out for a request of `bytes`; NULL: the request failed. Returns block. */
 MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, enum ma_domain domain)
 {
-	uint64_t counted = ma_counted_bytes(bytes);
+	uint64_t cost = ma_counted_bytes(bytes);
 	struct ma_tls *tls;
 	uint64_t left;
 
 	if (mode == MA_MODE_EXACT)
 		return ma_record_exact(block, bytes, domain);
+	if (mode == MA_MODE_CLASSES)
+		cost = ma_size_rate_of(cost)->cost;
 	tls = ma_tls();
 	left = tls->left;
 	/* A failed request is not looked for here: what it takes away is exponential afterwards. */
-	if (__builtin_expect(left < counted, 0))
+	if (__builtin_expect(left < cost, 0))
 		return ma_record_sampled(block, bytes, domain);
-	tls->left = left - counted;
+	tls->left = left - cost;
 	return block;
 }
 

@@ -37,7 +37,7 @@ MA_INLINE int align_into(enum ma_mode mode, void **block, size_t alignment, size
 	return error;
 }
 
-/* The entry points of one mode. */
+/* The entry points of one mode; to free, two modes need the same. */
 #define MALLOC_ENTRIES(suffix, mode)                                                               \
 	void *ma_malloc_##suffix(size_t bytes)                                                     \
 	{                                                                                          \
@@ -52,10 +52,6 @@ MA_INLINE int align_into(enum ma_mode mode, void **block, size_t alignment, size
 	void *ma_realloc_##suffix(void *block, size_t bytes)                                       \
 	{                                                                                          \
 		return reallocate(mode, block, bytes);                                             \
-	}                                                                                          \
-	void ma_free_##suffix(void *block)                                                         \
-	{                                                                                          \
-		MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_account_free(mode, block));                     \
 	}                                                                                          \
 	int ma_posix_memalign_##suffix(void **block, size_t alignment, size_t bytes)               \
 	{                                                                                          \
@@ -84,3 +80,14 @@ MA_INLINE int align_into(enum ma_mode mode, void **block, size_t alignment, size
 
 MALLOC_ENTRIES(sampled, MA_MODE_SAMPLED)
 MALLOC_ENTRIES(exact, MA_MODE_EXACT)
+MALLOC_ENTRIES(classes, MA_MODE_CLASSES)
+
+void ma_free_sampled(void *block)
+{
+	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_account_free(MA_MODE_SAMPLED, block));
+}
+
+void ma_free_exact(void *block)
+{
+	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_account_free(MA_MODE_EXACT, block));
+}

@@ -39,7 +39,7 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 	return ma_account(mode, moved, bytes, domain);
 }
 
-/* The entry points of one domain and mode. */
+/* The entry points of one domain and mode; to free, two modes need the same. */
 #define PYTHON_ENTRIES(name, suffix, fn, domain, mode)                                             \
 	void *ma_##name##_malloc_##suffix(void *context, size_t bytes)                             \
 	{                                                                                          \
@@ -54,7 +54,9 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 	void *ma_##name##_realloc_##suffix(void *context, void *block, size_t bytes)               \
 	{                                                                                          \
 		return reallocate(mode, domain, fn##_REALLOC, context, block, bytes);              \
-	}                                                                                          \
+	}
+
+#define PYTHON_FREE(name, suffix, fn, mode)                                                        \
 	void ma_##name##_free_##suffix(void *context, void *block)                                 \
 	{                                                                                          \
 		MA_NEXT(fn##_FREE, ma_fn_py_free)(context, ma_account_free(mode, block));          \
@@ -62,8 +64,14 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 
 PYTHON_ENTRIES(obj, sampled, MA_FN_OBJ, MA_DOMAIN_OBJECT, MA_MODE_SAMPLED)
 PYTHON_ENTRIES(obj, exact, MA_FN_OBJ, MA_DOMAIN_OBJECT, MA_MODE_EXACT)
+PYTHON_ENTRIES(obj, classes, MA_FN_OBJ, MA_DOMAIN_OBJECT, MA_MODE_CLASSES)
 PYTHON_ENTRIES(mem, sampled, MA_FN_MEM, MA_DOMAIN_MEM, MA_MODE_SAMPLED)
 PYTHON_ENTRIES(mem, exact, MA_FN_MEM, MA_DOMAIN_MEM, MA_MODE_EXACT)
+PYTHON_ENTRIES(mem, classes, MA_FN_MEM, MA_DOMAIN_MEM, MA_MODE_CLASSES)
+PYTHON_FREE(obj, sampled, MA_FN_OBJ, MA_MODE_SAMPLED)
+PYTHON_FREE(obj, exact, MA_FN_OBJ, MA_MODE_EXACT)
+PYTHON_FREE(mem, sampled, MA_FN_MEM, MA_MODE_SAMPLED)
+PYTHON_FREE(mem, exact, MA_FN_MEM, MA_MODE_EXACT)
 
 /*
  * While an arena is made or given back, the thread's in_arena holds a stack address of that call,

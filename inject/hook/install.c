@@ -35,10 +35,21 @@ static bool is_usable(const struct ma_hook_config *config)
 		return false;
 	if (!area || !thunks || !config->gate || !config->thunk_code || !config->r_debug)
 		return false;
-	if (config->area_bytes < MA_AREA_SAMPLED_BYTES)
+	if (config->area_bytes < MA_AREA_SAMPLED_BYTES || config->mode < MA_MODE_SAMPLED ||
+	    config->mode > MA_MODE_CLASSES)
 		return false;
 	return area->ident.magic == MA_AREA_MAGIC && area->ident.version == MA_AREA_VERSION &&
 	       thunks->magic == MA_THUNK_MAGIC;
+}
+
+/* Classes that are not in use take nothing: the last in use takes every size. */
+static void copy_size_rates(const struct ma_area_ident *ident)
+{
+	for (uint32_t i = 0; i < MA_SIZE_RATES; i++)
+		ma_hook.size_rates[i] =
+			i < ident->size_rate_count
+				? ident->size_rates[i]
+				: (struct ma_size_rate){UINT64_MAX, UINT64_MAX, 0, 0};
 }
 
 /* Thunks of symbols lead straight to the definitions, as slots do that are not patched. */
@@ -69,6 +80,7 @@ int ma_hook_prepare(struct ma_hook_config *config)
 		.config = config,
 		.thunks = thunks,
 	};
+	copy_size_rates(&area->ident);
 	if (config->mode == MA_MODE_EXACT &&
 	    !ma_exact_init(&ma_hook.exact, area, config->area_bytes))
 		return INVALID;

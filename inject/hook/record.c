@@ -8,6 +8,7 @@
 #include "inject/hook/ring.h"
 #include "inject/hook/sampler.h"
 #include "inject/hook/site.h"
+#include "inject/hook/size_rates.h"
 #include "inject/hook/tables.h"
 
 enum {
@@ -133,19 +134,33 @@ static void sample_or_drop(const struct ma_visit *visit, uint64_t address, struc
 		ma_ring_release(ring, visit->tid);
 }
 
+static bool by_classes(void)
+{
+	return ma_hook.mode == MA_MODE_CLASSES;
+}
+
+/* Draws what may pass until the next sample. */
+static void draw(struct ma_tls *tls)
+{
+	tls->interval = by_classes() ? 1 : interval_wanted();
+	tls->left = by_classes() ? ma_sampler_exponential(&tls->random)
+				 : ma_sampler_draw(&tls->random, tls->interval);
+}
+
 /*
  * Is this allocation drawn? `left` does not cover it. Sets `left` to what it is afterwards, but for
  * a new draw after a sample.
  */
 static bool is_drawn(struct ma_tls *tls, uint64_t bytes)
 {
+	uint64_t cost = by_classes() ? ma_size_rate_of(bytes)->cost : bytes;
+
 	if (tls->interval)
 		return true;
-	tls->interval = interval_wanted();
-	tls->left = ma_sampler_draw(&tls->random, tls->interval);
-	if (tls->left < bytes)
+	draw(tls);
+	if (tls->left < cost)
 		return true;
-	tls->left -= bytes;
+	tls->left -= cost;
 	return false;
 }
 
@@ -153,7 +168,7 @@ static bool is_drawn(struct ma_tls *tls, uint64_t bytes)
 static void pause_thread(struct ma_tls *tls, uint64_t bytes)
 {
 	tls->interval = 0;
-	tls->left = bytes;
+	tls->left = by_classes() ? MA_SIZE_RATE_PAUSE : bytes;
 }
 
 __attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t bytes,
@@ -181,14 +196,13 @@ __attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t byte
 	} else if (is_drawn(tls, counted)) {
 		struct ma_taken made = {
 			.size_bytes = counted,
-			.rate = tls->interval,
+			.rate = by_classes() ? ma_size_rate_of(counted)->rate : tls->interval,
 			.birth_ms = ma_clock_ms(),
 			.domain = domain,
 		};
 
 		sample_or_drop(&visit, (uint64_t)(uintptr_t)block, &made);
-		tls->interval = interval_wanted();
-		tls->left = ma_sampler_draw(&tls->random, tls->interval);
+		draw(tls);
 	}
 	ma_gate_leave(&visit);
 	return block;

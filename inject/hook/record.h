@@ -34,9 +34,9 @@ struct ma_taken {
 };
 
 /*
- * Sampled mode. The thread's `left` did not cover this allocation: samples it, or draws first if no
- * draw was in force, or waits while nobody wants data. Returns block, which may be NULL (failed: no
- * effect).
+ * Sampled mode, by bytes or by size class. The thread's `left` did not cover this allocation:
+ * samples it, or draws first if no draw was in force, or waits while nobody wants data. Returns
+ * block, which may be NULL (failed: no effect).
  */
 MA_HIDDEN void *ma_record_sampled(void *block, size_t bytes, enum ma_domain domain);
 

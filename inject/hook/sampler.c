@@ -46,10 +46,16 @@ uint64_t ma_sampler_neg_log(uint64_t u)
 	return powers > ln_m ? powers - ln_m : 0;
 }
 
-uint64_t ma_sampler_draw(uint64_t *state, uint32_t interval_bytes)
+uint64_t ma_sampler_exponential(uint64_t *state)
 {
 	uint64_t u = ma_sampler_random(state);
-	uint64_t e = ma_sampler_neg_log(u + !u);
+
+	return ma_sampler_neg_log(u + !u);
+}
+
+uint64_t ma_sampler_draw(uint64_t *state, uint32_t interval_bytes)
+{
+	uint64_t e = ma_sampler_exponential(state);
 
 	return (uint64_t)((unsigned __int128)e * interval_bytes >> RESULT_BITS);
 }

@@ -16,6 +16,9 @@ MA_HIDDEN uint64_t ma_sampler_random(uint64_t *state);
 /* -ln(u / 2^64) in units of 2^-57, for u > 0; absolute error below 2^-40. */
 MA_HIDDEN uint64_t ma_sampler_neg_log(uint64_t u);
 
+/* An exponential draw with mean 1, in units of 2^-57. */
+MA_HIDDEN uint64_t ma_sampler_exponential(uint64_t *state);
+
 /*
  * floor(X) in bytes, X exponential with mean interval_bytes. An allocation of k bytes is sampled
  * when floor(X) < k, which is X < k: with probability 1 - exp(-k / interval_bytes), exactly; what

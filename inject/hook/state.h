@@ -28,7 +28,8 @@ struct ma_hook {
 	uint32_t running;    /* between ma_hook_start and ma_hook_stop */
 	struct ma_hook_config *config;
 	struct ma_thunk_data *thunks;
-	struct ma_exact_heap exact; /* exact mode only */
+	struct ma_exact_heap exact;                    /* exact mode only */
+	struct ma_size_rate size_rates[MA_SIZE_RATES]; /* mode MA_MODE_CLASSES only */
 };
 
 extern struct ma_hook ma_hook MA_HIDDEN;

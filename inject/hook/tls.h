@@ -16,12 +16,12 @@
 #include "inject/hook/state.h"
 
 struct ma_tls {
-	uint64_t left;     /* bytes until the next sample; never more than what was drawn */
+	uint64_t left;     /* bytes (or cost) until the next sample; never more than was drawn */
 	uint64_t served;   /* block that the malloc layer handed out last */
 	uint64_t inside;   /* stack address of the hook frame that is at work; 0 = none */
 	uint64_t in_arena; /* the same of a call to Python's arena allocator */
 	uint64_t random;   /* state of the random numbers */
-	uint32_t interval; /* R of the draw in `left`; 0 = no draw is in force */
+	uint32_t interval; /* R of the draw in `left`, by size class 1; 0 = none is in force */
 	uint32_t tid;
 	uint32_t generation;
 	uint8_t slot;    /* thread slot */
