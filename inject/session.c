@@ -25,24 +25,24 @@ enum {
 
 /* Two of our programs may hold different threads of one target and undo each other's work: a lock
  * on its directory in /proc, which exists exactly as long as it does, keeps them apart. */
-static int lock_target(struct ma_session *session, struct ma_error *error)
+int ma_session_lock(pid_t pid, uint64_t deadline_ns, int *lock_fd, struct ma_error *error)
 {
 	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/%d", session->pid);
-	session->lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (session->lock_fd < 0)
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	*lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*lock_fd < 0)
 		return 0; /* no such process: looking at it says so */
 	for (;;) {
-		if (!flock(session->lock_fd, LOCK_EX | LOCK_NB))
+		if (!flock(*lock_fd, LOCK_EX | LOCK_NB))
 			return 0;
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return 0; /* a kernel that cannot lock there: go on without */
-		if (ma_clock_ns() >= session->deadline_ns)
+		if (ma_clock_ns() >= deadline_ns)
 			break;
 		ma_clock_pause(MA_NS_PER_MS);
 	}
-	ma_error_set(error, MA_ERR_UNSAFE, 0, "working on process %d", session->pid);
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "working on process %d", pid);
 	ma_error_answer(error,
 			"another memattach is attaching to it or detaching from it right now");
 	ma_error_remedy(error, "Wait for it to end, then try again.");
@@ -107,7 +107,7 @@ int ma_session_open(struct ma_session *session, pid_t pid, uint64_t deadline_ns,
 	session->deadline_ns = deadline_ns;
 	session->view.pidfd = -1;
 	session->view.memory.fd = -1;
-	failed = lock_target(session, error);
+	failed = ma_session_lock(pid, deadline_ns, &session->lock_fd, error);
 	if (!failed)
 		failed = ma_view_open(pid, &session->view, error);
 	if (failed)

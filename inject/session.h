@@ -59,6 +59,12 @@ struct ma_session {
 };
 
 /*
+ * Waits until no other program of ours works on the target. *lock_fd (returned-owned; -1 = none)
+ * holds the lock until it is closed. 0, or MA_ERR_UNSAFE at the deadline.
+ */
+int ma_session_lock(pid_t pid, uint64_t deadline_ns, int *lock_fd, struct ma_error *error);
+
+/*
  * Opens the target and prepares everything that can be prepared while it runs. Takes a lock so that
  * two programs of ours never work on one target. Errors: those of ma_view_open; MA_ERR_UNSAFE when
  * another one is at it or shadow stacks are on; MA_ERR_FAILED. ma_session_close in either case.

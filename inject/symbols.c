@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dwfl_module_addrinfo answers from .symtab, .gnu_debugdata or .dynsym, whatever there is, and
+ * falls back to the nearest symbol: its size says whether that one really holds the address.
+ * Separate debug files are found by build-id below the target's /usr/lib/debug, then ours.
+ */
+#include "inject/symbols.h"
+
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "inject/unwinder.h"
+
+enum { FIRST_SLOTS = 1024 };
+
+struct entry {
+	uint64_t pc; /* 0 = free */
+	struct ma_symbol_place *place;
+};
+
+struct ma_symbols {
+	const struct ma_view *view;
+	Dwfl *dwfl;
+	struct entry *slot;
+	size_t slots; /* a power of two */
+	size_t count;
+	struct ma_symbol_place nowhere; /* when memory is out */
+};
+
+static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+		    char **file_name, Elf **elf)
+{
+	const struct ma_view *view = *userdata;
+	char path[4200];
+	char in_memory[32];
+
+	if (name[0] != '[') {
+		int fd = ma_unwinder_open_file(view, base, path, sizeof(path));
+
+		if (fd >= 0) {
+			*file_name = strdup(path);
+			return fd;
+		}
+	}
+	snprintf(in_memory, sizeof(in_memory), "[vdso: %d]", view->pid);
+	return dwfl_linux_proc_find_elf(module, userdata, in_memory, base, file_name, elf);
+}
+
+static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
+			  const char *file, const char *link, GElf_Word checksum, char **found)
+{
+	const struct ma_view *view = *userdata;
+	const unsigned char *id;
+	GElf_Addr address;
+	char digits[65], path[256];
+	int bytes = dwfl_module_build_id(module, &id, &address);
+
+	(void)name, (void)base, (void)file, (void)link, (void)checksum;
+	if (bytes < 2 || bytes > 32)
+		return -1;
+	for (int i = 0; i < bytes; i++)
+		snprintf(digits + 2 * i, 3, "%02x", id[i]);
+	for (int own = 0; own < 2; own++) {
+		char root[32] = "";
+		int fd;
+
+		if (!own)
+			snprintf(root, sizeof(root), "/proc/%d/root", view->pid);
+		snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug", root,
+			 digits, digits + 2);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (fd >= 0) {
+			*found = strdup(path);
+			return fd;
+		}
+	}
+	return -1;
+}
+
+static const Dwfl_Callbacks callbacks = {
+	.find_elf = find_elf,
+	.find_debuginfo = find_debuginfo,
+};
+
+static void report(struct ma_symbols *symbols, const char *name, uint64_t start, uint64_t end)
+{
+	Dwfl_Module *module = dwfl_report_module(symbols->dwfl, name, start, end);
+	void **userdata;
+
+	if (!module)
+		return;
+	dwfl_module_info(module, &userdata, NULL, NULL, NULL, NULL, NULL, NULL);
+	*userdata = (void *)(uintptr_t)symbols->view;
+}
+
+struct ma_symbols *ma_symbols_create(const struct ma_view *view)
+{
+	struct ma_symbols *symbols = calloc(1, sizeof(*symbols));
+	const struct ma_map *vdso = ma_maps_find_name(&view->maps, "[vdso]", 0);
+
+	if (!symbols)
+		return NULL;
+	symbols->view = view;
+	symbols->nowhere.build_id = "";
+	symbols->slots = FIRST_SLOTS;
+	symbols->slot = calloc(symbols->slots, sizeof(*symbols->slot));
+	symbols->dwfl = dwfl_begin(&callbacks);
+	if (!symbols->slot || !symbols->dwfl) {
+		ma_symbols_destroy(symbols);
+		return NULL;
+	}
+	dwfl_report_begin(symbols->dwfl);
+	for (size_t i = 0; i < view->link_map.count; i++) {
+		const struct ma_link_object *object = &view->link_map.object[i];
+
+		if (object->usable && !(vdso && object->module.start == vdso->start))
+			report(symbols, object->module.path[0] ? object->module.path : "main",
+			       object->module.start, object->module.end);
+	}
+	if (vdso)
+		report(symbols, "[vdso]", vdso->start, vdso->end);
+	dwfl_report_end(symbols->dwfl, NULL, NULL);
+	return symbols;
+}
+
+void ma_symbols_destroy(struct ma_symbols *symbols)
+{
+	if (!symbols)
+		return;
+	for (size_t i = 0; symbols->slot && i < symbols->slots; i++)
+		free(symbols->slot[i].place);
+	free(symbols->slot);
+	if (symbols->dwfl)
+		dwfl_end(symbols->dwfl);
+	free(symbols);
+}
+
+static void look_up(struct ma_symbols *symbols, uint64_t pc, struct ma_symbol_place *place)
+{
+	const struct ma_view *view = symbols->view;
+	const struct ma_link_object *object = ma_link_map_find(&view->link_map, pc);
+	Dwfl_Module *module = dwfl_addrmodule(symbols->dwfl, pc);
+	Dwfl_Line *line;
+	GElf_Off offset = 0;
+	GElf_Sym symbol;
+	const char *name;
+
+	place->build_id = "";
+	if (object) {
+		place->module = object->module.path;
+		place->build_id = object->module.build_id;
+		place->offset = pc - object->module.bias;
+		place->interpreter = object == &view->link_map.object[view->interpreter.object];
+	}
+	if (!module)
+		return;
+	if (!object) {
+		Dwarf_Addr start;
+
+		place->module =
+			dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
+		place->offset = pc - start;
+	}
+	name = dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL);
+	if (name && name[0] && offset < symbol.st_size)
+		place->function = name;
+	line = dwfl_module_getsrc(module, pc);
+	if (line)
+		place->file = dwfl_lineinfo(line, NULL, &place->line, NULL, NULL, NULL);
+}
+
+static struct entry *find_slot(struct entry *slot, size_t slots, uint64_t pc)
+{
+	size_t at = (size_t)(pc * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (slots - 1);
+
+	while (slot[at].pc && slot[at].pc != pc)
+		at = (at + 1) & (slots - 1);
+	return &slot[at];
+}
+
+static bool grow(struct ma_symbols *symbols)
+{
+	size_t slots = symbols->slots * 2;
+	struct entry *slot = calloc(slots, sizeof(*slot));
+
+	if (!slot)
+		return false;
+	for (size_t i = 0; i < symbols->slots; i++)
+		if (symbols->slot[i].pc)
+			*find_slot(slot, slots, symbols->slot[i].pc) = symbols->slot[i];
+	free(symbols->slot);
+	symbols->slot = slot;
+	symbols->slots = slots;
+	return true;
+}
+
+const struct ma_symbol_place *ma_symbols_find(struct ma_symbols *symbols, uint64_t pc)
+{
+	struct entry *entry;
+
+	if (!pc || (symbols->count * 2 >= symbols->slots && !grow(symbols)))
+		return &symbols->nowhere;
+	entry = find_slot(symbols->slot, symbols->slots, pc);
+	if (!entry->pc) {
+		struct ma_symbol_place *place = calloc(1, sizeof(*place));
+
+		if (!place)
+			return &symbols->nowhere;
+		look_up(symbols, pc, place);
+		*entry = (struct entry){pc, place};
+		symbols->count++;
+	}
+	return entry->place;
+}
