@@ -12,6 +12,7 @@ int ma_cmd_attach(const struct ma_options *options);
 int ma_cmd_detach(const struct ma_options *options);
 int ma_cmd_status(const struct ma_options *options);
 int ma_cmd_dump(const struct ma_options *options);
+int ma_cmd_stacks(const struct ma_options *options);
 int ma_cmd_doctor(const struct ma_options *options);
 int ma_cmd_daemon(const struct ma_options *options);
 

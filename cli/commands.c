@@ -55,6 +55,14 @@ const struct ma_command ma_commands[MA_COMMANDS] = {
 		 "first,\n"
 		 "if needed. A process that ended gives its last state.",
 		 MA_PIDS_ONE},
+	[MA_COMMAND_STACKS] =
+		{MA_COMMAND_STACKS, "stacks", "PID", "what every thread does now, without a hook",
+		 "Stops all threads for a moment, copies their stacks, and prints them with Python "
+		 "and\n"
+		 "native frames merged, thread names and who holds the GIL. Attaches nothing; how "
+		 "long\n"
+		 "the process stood still is printed.",
+		 MA_PIDS_ONE},
 	[MA_COMMAND_DOCTOR] =
 		{MA_COMMAND_DOCTOR, "doctor", "[PID...]", "check whether attaching is possible",
 		 "Runs every check of an attach without touching the process, and says what is\n"

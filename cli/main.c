@@ -9,8 +9,8 @@ static int (*const runs[MA_COMMANDS])(const struct ma_options *) = {
 	[MA_COMMAND_SUMMARY] = ma_cmd_summary, [MA_COMMAND_LIVE] = ma_cmd_live,
 	[MA_COMMAND_PS] = ma_cmd_ps,           [MA_COMMAND_ATTACH] = ma_cmd_attach,
 	[MA_COMMAND_DETACH] = ma_cmd_detach,   [MA_COMMAND_STATUS] = ma_cmd_status,
-	[MA_COMMAND_DUMP] = ma_cmd_dump,       [MA_COMMAND_DOCTOR] = ma_cmd_doctor,
-	[MA_COMMAND_DAEMON] = ma_cmd_daemon,
+	[MA_COMMAND_DUMP] = ma_cmd_dump,       [MA_COMMAND_STACKS] = ma_cmd_stacks,
+	[MA_COMMAND_DOCTOR] = ma_cmd_doctor,   [MA_COMMAND_DAEMON] = ma_cmd_daemon,
 };
 
 static int print_help(const struct ma_options *options)

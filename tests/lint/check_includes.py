@@ -19,7 +19,7 @@ ROOMS = {
     "inject/": ["proto/", "inject/"],
     "inject/hook/": ["proto/area.h", "inject/hook/"],
     "daemon/": ["proto/", "daemon/"],
-    "cli/": ["proto/", "cli/", "inject/attach.h", "daemon/daemon.h"],
+    "cli/": ["proto/", "cli/", "inject/attach.h", "inject/stacks.h", "daemon/daemon.h"],
     "tests/": [""],
 }
 
