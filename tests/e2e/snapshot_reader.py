@@ -18,7 +18,7 @@ SAMPLE_TYPES = [("alloc_objects", "count"), ("alloc_space", "bytes"), ("peak_obj
 ALLOC_OBJECTS, ALLOC_SPACE, PEAK_OBJECTS, PEAK_SPACE, INUSE_OBJECTS, INUSE_SPACE = range(6)
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-SCALARS = {"uint32", "uint64", "int32", "int64", "bool", "double", "string", "bytes"}
+SCALARS = {"uint32", "uint64", "int32", "int64", "bool", "double", "float", "string", "bytes"}
 
 
 class Malformed(Exception):
@@ -76,11 +76,13 @@ class Decoder:
     def default(self, kind):
         if kind in self.messages:
             return None
-        return {"string": "", "bytes": b"", "double": 0.0, "bool": False}.get(kind, 0)
+        return {"string": "", "bytes": b"", "double": 0.0, "float": 0.0, "bool": False}.get(kind, 0)
 
     def scalar(self, kind, wire, raw):
         if kind == "double" and wire == FIXED64:
             return struct.unpack("<d", raw)[0]
+        if kind == "float" and wire == FIXED32:
+            return struct.unpack("<f", raw)[0]
         if wire != VARINT:
             raise Malformed("wire type %d for a %s" % (wire, kind))
         if kind == "bool":
@@ -95,6 +97,9 @@ class Decoder:
             if kind == "double":
                 values.append(struct.unpack_from("<d", raw, position)[0])
                 position += 8
+            elif kind == "float":
+                values.append(struct.unpack_from("<f", raw, position)[0])
+                position += 4
             else:
                 value, position = read_varint(raw, position)
                 values.append(self.scalar(kind, VARINT, value))
