@@ -2,6 +2,8 @@
 /* memattach stacks PID: what every thread does now, Python and native, without a hook. */
 #include "cli/cmd.h"
 
+#include <string.h>
+
 #include "cli/errors.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -9,6 +11,18 @@
 #include "cli/stacks_view.h"
 
 enum { INTERVAL_MS = 1000 };
+
+/* Adds a document as one line: without its line breaks and what indents after them. */
+static void add_joined(struct ma_text *text, const char *document)
+{
+	while (*document) {
+		size_t length = strcspn(document, "\n");
+		ma_text_add_bytes(text, document, length);
+		document += length;
+		document += strspn(document, "\n ");
+	}
+	ma_text_add(text, "\n");
+}
 
 /* Takes one picture and prints it. *failed is not 0 when it could not be taken. */
 static int print_picture(struct ma_stacks_session *session, const struct ma_options *options,
@@ -29,7 +43,10 @@ static int print_picture(struct ma_stacks_session *session, const struct ma_opti
 	if (options->json) {
 		struct ma_json json = {0};
 		ma_stacks_view_json(&json, process, stacks, taken_ns);
-		ma_text_add(&text, ma_text_string(&json.text));
+		if (options->repeat)
+			add_joined(&text, ma_text_string(&json.text));
+		else
+			ma_text_add(&text, ma_text_string(&json.text));
 		ma_text_fini(&json.text);
 	} else {
 		struct ma_terminal terminal = ma_terminal_look(options->color);

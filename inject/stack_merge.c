@@ -126,6 +126,7 @@ struct ma_merge ma_stack_merge(const enum ma_native_role *role, uint32_t natives
 {
 	struct merging merging = {.place = place, .places = places, .merged = merged};
 	uint32_t loops = 0, calls = 0, empty, seen = 0;
+	bool lost;
 
 	for (uint32_t i = 0; i < natives; i++)
 		loops += role[i] == MA_NATIVE_LOOP;
@@ -133,12 +134,16 @@ struct ma_merge ma_stack_merge(const enum ma_native_role *role, uint32_t natives
 		calls += place[i].flags & MA_PY_PLACE_ENTRY ? 1 : 0;
 	/* A call that has just begun or is about to end has no frame: the innermost. */
 	empty = complete && loops > calls ? loops - calls : 0;
+	lost = complete && !loops && calls;
 	merging.result.exact = complete ? loops == calls || empty == 1 : loops <= calls;
 	for (uint32_t i = 0; i < natives; i++) {
 		bool shown = role[i] == MA_NATIVE_OTHER ||
-			     (role[i] == MA_NATIVE_NAMELESS && (!seen || seen == loops)) ||
-			     (role[i] == MA_NATIVE_GLUE && !loops);
+			     (role[i] == MA_NATIVE_NAMELESS && !lost && (!seen || seen == loops)) ||
+			     (role[i] == MA_NATIVE_GLUE && !calls);
 
+		/* The loop is one of the nameless ones, nobody knows which. */
+		if (lost && role[i] != MA_NATIVE_OTHER)
+			add_rest(&merging);
 		if (role[i] == MA_NATIVE_LOOP && ++seen > empty)
 			add_call(&merging);
 		if (role[i] == MA_NATIVE_LOOP && seen == loops && complete)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "inject/cold_part.h"
 #include "inject/inspect.h"
 #include "inject/stack_capture.h"
 #include "inject/stack_merge.h"
@@ -23,7 +24,8 @@ struct ma_stacks_session {
 	struct ma_unwinder *unwinder;
 	struct ma_symbols *symbols;
 	struct ma_capture *capture;
-	bool same_root; /* the target's files have the names that we know them by */
+	struct ma_range cold_loop; /* part of the interpreter loop that may have no symbol */
+	bool same_root;            /* the target's files have the names that we know them by */
 	struct ma_stacks stacks;
 	struct ma_stack_walk walk;
 };
@@ -64,11 +66,27 @@ static int out_of_memory(const struct ma_stacks_session *session, struct ma_erro
 			    session->view.pid);
 }
 
+static void find_cold_loop(struct ma_stacks_session *session)
+{
+	const struct ma_module *module =
+		&session->view.link_map.object[session->view.interpreter.object].module;
+	struct ma_symbol symbol;
+	struct ma_range loop;
+
+	session->cold_loop = (struct ma_range){0};
+	if (ma_module_symbol(&session->view.memory, module, "_PyEval_EvalFrameDefault", &symbol,
+			     NULL) != 1)
+		return;
+	loop = (struct ma_range){symbol.address.value, symbol.address.value + symbol.size};
+	ma_cold_part_find(&session->view.memory, module, &loop, &session->cold_loop);
+}
+
 /* Loads what the view's objects say of unwinding and of names. */
 static int load_tables(struct ma_stacks_session *session, struct ma_error *error)
 {
 	ma_unwinder_destroy(session->unwinder);
 	ma_symbols_destroy(session->symbols);
+	find_cold_loop(session);
 	session->copied = session->view;
 	session->copied.memory = (struct ma_target_memory){
 		.pid = session->view.pid, .fd = -1, .ops = &copied_ops, .context = session};
@@ -240,7 +258,11 @@ static enum ma_native_role role_of(struct ma_stacks_session *session, uint64_t p
 {
 	const struct ma_symbol_place *place = ma_symbols_find(session->symbols, pc);
 
-	return place->interpreter ? ma_stack_role(place->function) : MA_NATIVE_OTHER;
+	if (!place->interpreter)
+		return MA_NATIVE_OTHER;
+	if (!place->function && ma_range_has(&session->cold_loop, pc))
+		return MA_NATIVE_LOOP;
+	return ma_stack_role(place->function);
 }
 
 /* Merges what session->walk holds with the thread's Python frames. */

@@ -17,9 +17,15 @@
 
 enum { FIRST_SLOTS = 1024 };
 
+/* A place, and the name that it has to itself, if any. */
+struct entry_place {
+	struct ma_symbol_place place;
+	char *name;
+};
+
 struct entry {
 	uint64_t pc; /* 0 = free */
-	struct ma_symbol_place *place;
+	struct entry_place *found;
 };
 
 struct ma_symbols {
@@ -131,16 +137,31 @@ void ma_symbols_destroy(struct ma_symbols *symbols)
 {
 	if (!symbols)
 		return;
-	for (size_t i = 0; symbols->slot && i < symbols->slots; i++)
-		free(symbols->slot[i].place);
+	for (size_t i = 0; symbols->slot && i < symbols->slots; i++) {
+		if (symbols->slot[i].found)
+			free(symbols->slot[i].found->name);
+		free(symbols->slot[i].found);
+	}
 	free(symbols->slot);
 	if (symbols->dwfl)
 		dwfl_end(symbols->dwfl);
 	free(symbols);
 }
 
-static void look_up(struct ma_symbols *symbols, uint64_t pc, struct ma_symbol_place *place)
+/* Without the version that a dynamic symbol carries ("read@@GLIBC_2.2.5"). */
+static const char *keep_name(struct entry_place *kept, const char *name)
 {
+	size_t length = strcspn(name, "@");
+
+	if (!name[length])
+		return name;
+	kept->name = strndup(name, length);
+	return kept->name ? kept->name : name;
+}
+
+static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place *found)
+{
+	struct ma_symbol_place *place = &found->place;
 	const struct ma_view *view = symbols->view;
 	const struct ma_link_object *object = ma_link_map_find(&view->link_map, pc);
 	Dwfl_Module *module = dwfl_addrmodule(symbols->dwfl, pc);
@@ -167,7 +188,7 @@ static void look_up(struct ma_symbols *symbols, uint64_t pc, struct ma_symbol_pl
 	}
 	name = dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL);
 	if (name && name[0] && offset < symbol.st_size)
-		place->function = name;
+		place->function = keep_name(found, name);
 	line = dwfl_module_getsrc(module, pc);
 	if (line)
 		place->file = dwfl_lineinfo(line, NULL, &place->line, NULL, NULL, NULL);
@@ -206,13 +227,13 @@ const struct ma_symbol_place *ma_symbols_find(struct ma_symbols *symbols, uint64
 		return &symbols->nowhere;
 	entry = find_slot(symbols->slot, symbols->slots, pc);
 	if (!entry->pc) {
-		struct ma_symbol_place *place = calloc(1, sizeof(*place));
+		struct entry_place *found = calloc(1, sizeof(*found));
 
-		if (!place)
+		if (!found)
 			return &symbols->nowhere;
-		look_up(symbols, pc, place);
-		*entry = (struct entry){pc, place};
+		look_up(symbols, pc, found);
+		*entry = (struct entry){pc, found};
 		symbols->count++;
 	}
-	return entry->place;
+	return &entry->found->place;
 }

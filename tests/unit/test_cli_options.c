@@ -67,6 +67,8 @@ static void test_commands(void **state)
 		{"status", MA_COMMAND_STATUS, ""},
 		{"dump 42", MA_COMMAND_DUMP, "42"},
 		{"dump -o f 42", MA_COMMAND_DUMP, "42"},
+		{"stacks 42", MA_COMMAND_STACKS, "42"},
+		{"stacks --repeat 3 --interval 1s --no-native -p 42", MA_COMMAND_STACKS, "42"},
 		{"doctor", MA_COMMAND_DOCTOR, ""},
 		{"daemon", MA_COMMAND_DAEMON, ""},
 		{"2147483647", MA_COMMAND_SUMMARY, "2147483647"},
