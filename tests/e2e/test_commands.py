@@ -105,6 +105,14 @@ def work_doctor(memattach, ledger):
     assert json_of(memattach.ok("doctor", "--json", ledger.pid))
 
 
+def work_stacks(memattach, ledger):
+    text = memattach.ok("stacks", ledger.pid).text
+    assert "thread %d" % ledger.pid in text and "ledger.py:" in text, text
+    document = json_of(memattach.ok("stacks", "--json", ledger.pid))
+    assert any((frame["file"] or "").endswith("ledger.py")
+               for frame in document["threads"][0]["frames"]), document
+
+
 def work_daemon(memattach, ledger):
     other = program.Memattach()
     try:
@@ -124,7 +132,8 @@ def work_daemon(memattach, ledger):
 
 
 WORK = {"": work_summary, "ps": work_ps, "attach": work_attach, "detach": work_detach,
-        "status": work_status, "dump": work_dump, "doctor": work_doctor, "daemon": work_daemon}
+        "status": work_status, "dump": work_dump, "stacks": work_stacks,
+        "doctor": work_doctor, "daemon": work_daemon}
 
 
 def commands_in_help(text):
