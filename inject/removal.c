@@ -324,7 +324,7 @@ static int look_again(struct ma_session *session, struct ma_error *error)
 		      : ma_thunk_page_find(&view->memory, &view->maps, &view->thunks, error);
 }
 
-/* Takes away mappings that never came into use. */
+/* Takes away what never came into use. */
 static int remove_strays(struct ma_session *session, struct ma_error *error)
 {
 	int failed;
@@ -332,7 +332,7 @@ static int remove_strays(struct ma_session *session, struct ma_error *error)
 	session->deadline_ns = ma_clock_ns() + REMOVE_MS * MA_NS_PER_MS;
 	failed = ma_session_stop(session, MA_NEED_SYSCALLS, error);
 	if (!failed)
-		failed = ma_strays_unmap(session, error);
+		failed = ma_strays_remove(session, error);
 	ma_session_release(session);
 	return failed;
 }

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "inject/strays.h"
 
+#include <dirent.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "inject/boot_run.h"
 #include "inject/remote_memfd.h"
@@ -66,19 +70,57 @@ static bool is_stray(const struct ma_session *session, size_t index, uint64_t *b
 	return true;
 }
 
+/* The next file descriptor of ours in that directory of /proc, -1 = no more. */
+static int next_fd(DIR *directory)
+{
+	static const char *const names[] = {"/memfd:" MA_HOOK_MEMFD " (deleted)",
+					    "/memfd:" MA_AREA_MEMFD " (deleted)",
+					    "/memfd:" MA_THUNK_MEMFD " (deleted)"};
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		char link[64];
+		ssize_t bytes = readlinkat(dirfd(directory), entry->d_name, link, sizeof(link) - 1);
+
+		if (bytes <= 0)
+			continue;
+		link[bytes] = '\0';
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (!strcmp(link, names[i]))
+				return atoi(entry->d_name);
+	}
+	return -1;
+}
+
+static DIR *open_fds(const struct ma_session *session)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", session->pid);
+	return opendir(path);
+}
+
 bool ma_strays_exist(const struct ma_session *session)
 {
 	uint64_t bytes;
+	DIR *directory;
+	bool found;
 
 	for (size_t i = 0; i < session->view.maps.count; i++)
 		if (is_stray(session, i, &bytes))
 			return true;
-	return false;
+	directory = open_fds(session);
+	found = next_fd(directory) >= 0;
+	if (directory)
+		closedir(directory);
+	return found;
 }
 
-int ma_strays_unmap(struct ma_session *session, struct ma_error *error)
+int ma_strays_remove(struct ma_session *session, struct ma_error *error)
 {
+	DIR *directory = open_fds(session);
 	int failed = 0;
+	int fd;
 
 	for (size_t i = 0; i < session->view.maps.count && !failed; i++) {
 		uint64_t args[6] = {session->view.maps.map[i].start};
@@ -87,5 +129,13 @@ int ma_strays_unmap(struct ma_session *session, struct ma_error *error)
 			failed = ma_remote_demand(&session->remote, "unmapping what was left",
 						  SYS_munmap, args, NULL, error);
 	}
+	while (!failed && (fd = next_fd(directory)) >= 0) {
+		uint64_t args[6] = {(uint64_t)fd};
+
+		failed = ma_remote_demand(&session->remote, "closing what was left", SYS_close,
+					  args, NULL, error);
+	}
+	if (directory)
+		closedir(directory);
 	return failed;
 }
