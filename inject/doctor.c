@@ -6,6 +6,7 @@
  */
 #include "inject/attach.h"
 #include "inject/headroom.h"
+#include "inject/hook_file.h"
 #include "inject/inspect.h"
 #include "inject/permission.h"
 #include "inject/seccomp_filter.h"
@@ -308,10 +309,11 @@ static void check_seccomp(const struct patient *p, struct ma_check *check)
 		report(check, MA_CHECK_OK,
 		       "filtered; an attach reads and judges the filters first");
 	} else {
-		report(check, MA_CHECK_WARN, "filtered, and we may not read its filters");
+		report(check, MA_CHECK_FAIL, "filtered, and we may not read its filters");
 		advise(check,
-		       "run memattach as root on the host, or, where it is the container "
-		       "runtime's usual filter:  memattach --trust-seccomp %d",
+		       "where it is the container runtime's usual filter:  memattach "
+		       "--trust-seccomp %d\n"
+		       "else run memattach as root on the host, which may read them",
 		       (int)p->pid);
 	}
 }
@@ -383,21 +385,26 @@ static void check_descriptors(const struct patient *p, struct ma_check *check)
 
 static void check_target_proc(const struct patient *p, struct ma_check *check)
 {
+	const char *place;
 	char path[64];
-	snprintf(path, sizeof path, "/proc/%d/root/proc/version", (int)p->pid);
-	if (access(path, F_OK) == 0) {
-		report(check, MA_CHECK_OK, "mounted");
-	} else if (errno == ENOENT) {
-		report(check, MA_CHECK_FAIL,
-		       "its file system has no /proc, through which the hook is "
-		       "loaded");
-		advise(check,
-		       "mount proc in it:  sudo nsenter --target %d --mount mount -t proc proc "
-		       "/proc",
-		       (int)p->pid);
-	} else {
+	snprintf(path, sizeof path, "/proc/%d/root/", (int)p->pid);
+	if (access(path, F_OK)) {
 		report(check, MA_CHECK_SKIPPED, "%s: %s", path, strerror(errno));
+		return;
 	}
+	if (!ma_hook_file_needed(p->pid)) {
+		report(check, MA_CHECK_OK, "mounted");
+		return;
+	}
+	place = ma_hook_file_place(p->pid);
+	if (place) {
+		report(check, MA_CHECK_OK,
+		       "none; the hook's file lies in %s there while it is loaded", place);
+		return;
+	}
+	report(check, MA_CHECK_FAIL,
+	       "none, and no directory for the hook's file that is writable and allows execution");
+	advise(check, "sudo nsenter --target %d --mount mount -t proc proc /proc", (int)p->pid);
 }
 
 static void check_static_tls(const struct patient *p, struct ma_check *check)

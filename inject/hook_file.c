@@ -6,83 +6,208 @@
 #include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+/* Most of these are emptied at boot, should we ever be killed before we take the file back. */
 static const char *const directories[] = {"/dev/shm", "/run", "/tmp", "/var/tmp", ""};
+
+enum { DIRECTORIES = sizeof(directories) / sizeof(directories[0]) };
+
+/* Opens a directory below the target's root. What it is made of is the target's choice: a symbolic
+ * link would be followed from our root, not from its own. */
+static int open_directory(pid_t pid, const char *path)
+{
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/%d/root", pid);
+	fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && *path) {
+		size_t length = strcspn(++path, "/");
+		int next;
+
+		snprintf(name, sizeof(name), "%.*s", (int)length, path);
+		next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		close(fd);
+		fd = next;
+		path += length;
+	}
+	return fd;
+}
+
+/* Does that instance of /proc show the process under this number? Ours and it agree on when it
+ * started. */
+static bool shows(int proc, pid_t number, uint64_t start_ticks)
+{
+	char path[40], text[1024];
+	struct ma_proc_stat found;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "%d/stat", number);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	return !ma_proc_stat_parse(text, (size_t)length, &found, NULL) &&
+	       found.start_ticks == start_ticks;
+}
 
 bool ma_hook_file_needed(pid_t pid)
 {
+	struct ma_proc_status status;
+	struct ma_proc_stat own;
 	struct statfs found;
-	char path[40];
+	bool sees = false;
+	int proc = open_directory(pid, "/proc");
 
-	snprintf(path, sizeof(path), "/proc/%d/root/proc", pid);
-	return statfs(path, &found) || found.f_type != PROC_SUPER_MAGIC;
+	if (proc < 0)
+		return true;
+	/* It may be another PID namespace's, without /proc/self for this process. */
+	if (!fstatfs(proc, &found) && found.f_type == PROC_SUPER_MAGIC)
+		sees = ma_proc_stat_read(pid, 0, &own, NULL) ||
+		       ma_proc_status_read(pid, 0, &status, NULL) ||
+		       shows(proc, pid, own.start_ticks) ||
+		       (status.ns_known && shows(proc, status.ns_tgid, own.start_ticks));
+	close(proc);
+	return !sees;
 }
 
-static int write_file(const char *path, const struct ma_proc_status *status, const void *bytes,
-		      size_t count)
+static bool allows_execution(int directory)
+{
+	struct statvfs found;
+
+	return !fstatvfs(directory, &found) && !(found.f_flag & (ST_NOEXEC | ST_RDONLY));
+}
+
+static int create(int directory, const char *name)
+{
+	return openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+}
+
+/* A new file that belongs to the target's user. */
+static int create_for(int directory, const char *name, const struct ma_proc_status *status)
+{
+	int fd = create(directory, name);
+
+	if (fd >= 0 && (status->uid[3] == geteuid() || !fchown(fd, status->uid[3], status->gid[3])))
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		unlinkat(directory, name, 0);
+	}
+	/* A file system of a user namespace knows only the users of that namespace, of whom we are
+	 * none: create it as one of them. */
+	setfsgid(status->gid[3]);
+	setfsuid(status->uid[3]);
+	fd = create(directory, name);
+	setfsuid(geteuid());
+	setfsgid(getegid());
+	return fd;
+}
+
+static bool fill(int fd, const void *bytes, size_t count)
 {
 	const char *from = bytes;
-	int sys_errno = 0;
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
 
-	if (fd < 0)
-		return errno;
-	while (count && !sys_errno) {
+	while (count) {
 		ssize_t done = write(fd, from, count);
 
-		if (done > 0) {
-			from += done;
-			count -= (size_t)done;
-		} else if (errno != EINTR) {
-			sys_errno = done ? errno : EIO;
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return false;
+		from += done;
+		count -= (size_t)done;
+	}
+	return true;
+}
+
+static bool leave(struct ma_hook_file *file, pid_t pid, const char *path,
+		  const struct ma_proc_status *status, const void *bytes, size_t count)
+{
+	bool left = false;
+	int fd;
+
+	file->directory = open_directory(pid, path);
+	if (file->directory < 0)
+		return false;
+	if (allows_execution(file->directory)) {
+		fd = create_for(file->directory, file->name, status);
+		if (fd >= 0) {
+			left = fill(fd, bytes, count);
+			close(fd);
+			if (!left)
+				unlinkat(file->directory, file->name, 0);
 		}
 	}
-	/* Ours already when we are the same user; else we may give it away. */
-	if (!sys_errno && status->uid[3] != geteuid() && fchown(fd, status->uid[3], status->gid[3]))
-		sys_errno = errno;
-	close(fd);
-	if (sys_errno)
-		unlink(path);
-	return sys_errno;
+	if (!left)
+		close(file->directory);
+	return left;
+}
+
+static int nowhere(pid_t pid, struct ma_error *error)
+{
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "leaving the hook's file to process %d", pid);
+	ma_error_answer(error,
+			"it sees no /proc with itself in it, and none of /dev/shm, /run, /tmp, "
+			"/var/tmp and / in its root is writable and allows execution");
+	ma_error_remedy(error,
+			"Mount one of them:  sudo nsenter --target %d --mount mount -t proc proc "
+			"/proc   (or  -t tmpfs tmpfs /tmp)",
+			pid);
+	return MA_ERR_UNSAFE;
 }
 
 int ma_hook_file_create(struct ma_hook_file *file, pid_t pid, const struct ma_proc_status *status,
 			const void *bytes, size_t count, struct ma_error *error)
 {
-	int sys_errno = ENOENT;
 	uint64_t nonce = 0;
 
+	*file = (struct ma_hook_file){0};
 	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 		return ma_error_set(error, MA_ERR_FAILED, errno, "choosing a file name");
-	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
-		struct statvfs found;
-
-		snprintf(file->inside, sizeof(file->inside), "%s" MA_HOOK_FILE_PREFIX "%llx",
-			 directories[i], (unsigned long long)nonce);
-		snprintf(file->outside, sizeof(file->outside), "/proc/%d/root%s/", pid,
-			 directories[i]);
-		if (statvfs(file->outside, &found) || (found.f_flag & (ST_NOEXEC | ST_RDONLY)))
+	snprintf(file->name, sizeof(file->name), MA_HOOK_FILE_PREFIX "%llx",
+		 (unsigned long long)nonce);
+	for (int i = 0; i < DIRECTORIES; i++) {
+		if (!leave(file, pid, directories[i], status, bytes, count))
 			continue;
-		snprintf(file->outside, sizeof(file->outside), "/proc/%d/root%s", pid,
-			 file->inside);
-		sys_errno = write_file(file->outside, status, bytes, count);
-		if (!sys_errno)
-			return 0;
+		snprintf(file->inside, sizeof(file->inside), "%s/%s", directories[i], file->name);
+		return 0;
 	}
 	*file = (struct ma_hook_file){0};
-	ma_error_set(error, MA_ERR_UNSAFE, sys_errno, "leaving the hook's file to process %d", pid);
-	ma_error_remedy(error, "It sees no /proc, and no directory that is writable and allows "
-			       "execution: mount a proc or a tmpfs in its root.");
-	return MA_ERR_UNSAFE;
+	return nowhere(pid, error);
+}
+
+const char *ma_hook_file_place(pid_t pid)
+{
+	for (int i = 0; i < DIRECTORIES; i++) {
+		int directory = open_directory(pid, directories[i]);
+		bool fit = directory >= 0 && allows_execution(directory);
+
+		if (directory >= 0)
+			close(directory);
+		if (fit)
+			return *directories[i] ? directories[i] : "/";
+	}
+	return NULL;
 }
 
 void ma_hook_file_remove(struct ma_hook_file *file)
 {
-	if (file->outside[0])
-		unlink(file->outside);
+	if (file->inside[0]) {
+		unlinkat(file->directory, file->name, 0);
+		close(file->directory);
+	}
 	*file = (struct ma_hook_file){0};
 }

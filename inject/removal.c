@@ -201,7 +201,7 @@ static bool hook_is_mapped(const struct ma_maps *maps, uint64_t hook_base)
 	const struct ma_map *map = ma_maps_find(maps, hook_base);
 
 	return shows(maps, hook_base, MA_HOOK_MEMFD) ||
-	       (map && strstr(map->name, MA_HOOK_FILE_PREFIX));
+	       (map && strstr(map->name, "/" MA_HOOK_FILE_PREFIX));
 }
 
 static int set_idle(struct removal *removal, struct ma_error *error)

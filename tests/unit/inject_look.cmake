@@ -3,7 +3,8 @@
 # own here, without the payload that an attach needs.
 set(MA_LOOK_SOURCES)
 foreach(name remote_memory memory_cache maps procfs elf_memory link_map interpreter resolve
-        thunk_page permission permission_text bpf seccomp_filter headroom inspect doctor hook/cpython/layouts)
+        thunk_page permission permission_text bpf seccomp_filter headroom hook_file inspect doctor
+        arch/x86_64 hook/cpython/layouts)
   list(APPEND MA_LOOK_SOURCES ${PROJECT_SOURCE_DIR}/inject/${name}.c)
 endforeach()
 add_library(ma_look STATIC ${MA_LOOK_SOURCES} fake_memory.c child_process.c)
