@@ -24,6 +24,25 @@ static void add_joined(struct ma_text *text, const char *document)
 	ma_text_add(text, "\n");
 }
 
+/* Prints why there is no picture. */
+static int print_error(const struct ma_options *options, const struct ma_error *error)
+{
+	struct ma_text text = {0};
+	struct ma_json json = {0};
+	int code = ma_errors_print(error);
+	if (!options->json)
+		return code;
+	ma_stacks_view_json_error(&json, options->pids[0], error);
+	if (options->repeat)
+		add_joined(&text, ma_text_string(&json.text));
+	else
+		ma_text_add(&text, ma_text_string(&json.text));
+	code = ma_output_print(&text, code);
+	ma_text_fini(&text);
+	ma_text_fini(&json.text);
+	return code;
+}
+
 /* Takes one picture and prints it. *failed is not 0 when it could not be taken. */
 static int print_picture(struct ma_stacks_session *session, const struct ma_options *options,
 			 bool first, int *failed)
@@ -33,7 +52,7 @@ static int print_picture(struct ma_stacks_session *session, const struct ma_opti
 	uint64_t taken_ns = ma_format_now_ns();
 	*failed = ma_stacks_take(session, !options->no_native, &stacks, &error);
 	if (*failed)
-		return ma_errors_print(&error);
+		return print_error(options, &error);
 	if (stacks->prolonged && !options->quiet)
 		ma_output_notice("%d: %u waiting system calls were started over with their whole "
 				 "timeout",
@@ -67,7 +86,7 @@ int ma_cmd_stacks(const struct ma_options *options)
 	uint64_t interval_ms = options->interval_ms ? options->interval_ms : INTERVAL_MS;
 	ma_interrupt_init();
 	if (ma_stacks_open(options->pids[0], &session, &error))
-		return ma_errors_print(&error);
+		return print_error(options, &error);
 	int code = 0, failed = 0;
 	for (unsigned i = 0; i < times && !code && !failed; i++) {
 		if (i)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/display.h"
+#include "cli/errors.h"
 #include "cli/flow.h"
 #include "cli/format.h"
 
@@ -292,6 +293,21 @@ void ma_stacks_view_json(struct ma_json *json, const struct ma_process *process,
 	ma_json_begin_array(json, "threads");
 	for (uint32_t i = 0; i < stacks->thread_count; i++)
 		json_thread(json, process->pid, &stacks->thread[i]);
+	ma_json_end_array(json);
+	ma_json_begin_array(json, "errors");
+	ma_json_end_array(json);
+	ma_json_end_object(json);
+}
+
+void ma_stacks_view_json_error(struct ma_json *json, pid_t pid, const struct ma_error *error)
+{
+	ma_json_begin_object(json, NULL);
+	ma_json_string(json, "schema", "memattach.stacks/1");
+	ma_json_integer(json, "pid", pid);
+	ma_json_begin_array(json, "threads");
+	ma_json_end_array(json);
+	ma_json_begin_array(json, "errors");
+	ma_errors_json(json, (int)pid, error);
 	ma_json_end_array(json);
 	ma_json_end_object(json);
 }

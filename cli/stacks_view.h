@@ -19,4 +19,7 @@ void ma_stacks_view_write(struct ma_text *text, const struct ma_terminal *termin
 void ma_stacks_view_json(struct ma_json *json, const struct ma_process *process,
 			 const struct ma_stacks *stacks, uint64_t taken_ns);
 
+/* The document where there is no picture: without threads, with the error. */
+void ma_stacks_view_json_error(struct ma_json *json, pid_t pid, const struct ma_error *error);
+
 #endif

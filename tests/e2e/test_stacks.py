@@ -261,6 +261,8 @@ def test_refusals(memattach, start, python):
     try:
         result = memattach.run("stacks", target.pid)
         assert result.code == REFUSED and str(os.getpid()) in result.notices, result
+        document = json.loads(memattach.run("stacks", "--json", target.pid).out)
+        assert document["threads"] == [] and document["errors"][0]["exit"] == REFUSED, document
     finally:
         libc.ptrace(interrupt, target.pid, None, None)
         os.waitpid(target.pid, 0x40000000)
@@ -269,7 +271,8 @@ def test_refusals(memattach, start, python):
     assert memattach.run("stacks", 1 << 22).code == NO_PROCESS
     sleeper = subprocess.Popen(["/bin/sleep", "600"])
     try:
-        wait_until(lambda: "sleep" in os.readlink("/proc/%d/exe" % sleeper.pid))
+        wait_until(lambda: "sleep" in os.readlink("/proc/%d/exe" % sleeper.pid) and
+                   probe.read("/proc/%d/syscall" % sleeper.pid).startswith("230 "))
         assert memattach.run("stacks", sleeper.pid).code == NOT_PYTHON
     finally:
         sleeper.kill()
