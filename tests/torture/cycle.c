@@ -4,10 +4,13 @@
  * whether anything is left: mappings of files with their protections, file descriptors, signal
  * masks.
  *
- *   cycle PID [--cycles N] [--exact] [--interval BYTES] [--stay MS] [--gap MS] [--strict] [--quiet]
+ *   cycle PID [--cycles N] [--exact] [--interval BYTES] [--vary] [--stay MS] [--gap MS] [--strict]
+ *             [--quiet | --json]
  *
- * --strict compares every mapping, for a target that does nothing by itself. Exit status 1 when an
- * attach or a detach failed or something was left.
+ * --vary goes through the modes: sampled at 64 KiB and at 1 KiB, exact. --strict compares every
+ * mapping, for a target that does nothing by itself. --json prints one line of JSON with the
+ * figures instead, and leaves the comparison to others. Exit status 1 when an attach or a detach
+ * failed or something was left.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -41,11 +44,14 @@ struct run {
 	int cycles;
 	bool strict;
 	bool quiet;
+	bool vary;
+	bool json;
 	unsigned int stay_ms;
 	unsigned int gap_ms;
 	struct ma_attach_options options;
 	struct figures running, attach_pause, detach_pause, attach_ms, detach_ms;
-	uint64_t unsafe_points, proofs, lingering, took_over, samples, tls_slots;
+	uint64_t unsafe_points, proofs, lingering, took_over, samples, tls_slots, prolonged;
+	struct ma_error error; /* why the last cycle failed */
 };
 
 static void add(struct figures *figures, uint32_t value)
@@ -58,6 +64,17 @@ static int by_value(const void *a, const void *b)
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
 	return (x > y) - (x < y);
+}
+
+/* The value that a share of them, in percent, does not exceed. */
+static uint32_t quantile(const struct figures *figures, int percent)
+{
+	int n = figures->count;
+
+	if (!n)
+		return 0;
+	qsort(figures->value, (size_t)n, sizeof(figures->value[0]), by_value);
+	return figures->value[(n - 1) * percent / 100];
 }
 
 static void print(const struct figures *figures)
@@ -175,8 +192,11 @@ static int print_missing(const char *a, const char *b, char mark)
 	return missing;
 }
 
-static void print_error(const char *what, int cycle, const struct ma_error *error)
+static void print_error(struct run *run, const char *what, int cycle, const struct ma_error *error)
 {
+	run->error = *error;
+	if (run->json)
+		return;
 	printf("cycle %d: %s: %s: %s%s%s %s\n", cycle, what, error->what, error->answer,
 	       error->remedy[0] ? " / " : "", error->remedy,
 	       error->sys_errno ? strerror(error->sys_errno) : "");
@@ -194,6 +214,15 @@ static uint64_t samples_of(int area_fd)
 	return samples;
 }
 
+/* Every fourth time each allocation but the smallest, every eighth all of them. */
+static void choose_mode(struct run *run, int number)
+{
+	if (!run->vary)
+		return;
+	run->options.mode = number % 8 == 7 ? MA_MODE_EXACT : MA_MODE_SAMPLED;
+	run->options.interval_bytes = number % 4 == 2 ? 1024 : 65536;
+}
+
 static int cycle(struct run *run, int number)
 {
 	struct ma_attach_result attached;
@@ -201,8 +230,9 @@ static int cycle(struct run *run, int number)
 	struct ma_error error = {0};
 	uint64_t start = ma_clock_ns();
 
+	choose_mode(run, number);
 	if (ma_attach(run->pid, &run->options, &attached, &error)) {
-		print_error("attach", number, &error);
+		print_error(run, "attach", number, &error);
 		return -1;
 	}
 	add(&run->attach_ms, (uint32_t)((ma_clock_ns() - start) / MA_NS_PER_US));
@@ -211,6 +241,7 @@ static int cycle(struct run *run, int number)
 	run->unsafe_points += attached.unsafe_points;
 	run->took_over += attached.took_over;
 	run->tls_slots += attached.tls_slots;
+	run->prolonged += strstr(attached.notice, "started over") != NULL;
 	if (!run->quiet)
 		printf("attached: running %u us, pause %u us, unsafe %u, slots %u, thread %d\n",
 		       attached.hook_running_us, attached.pause_us, attached.unsafe_points,
@@ -221,7 +252,7 @@ static int cycle(struct run *run, int number)
 	close(attached.pidfd);
 	start = ma_clock_ns();
 	if (ma_detach(run->pid, &detached, &error)) {
-		print_error("detach", number, &error);
+		print_error(run, "detach", number, &error);
 		return -1;
 	}
 	add(&run->detach_ms, (uint32_t)((ma_clock_ns() - start) / MA_NS_PER_US));
@@ -240,6 +271,34 @@ static struct figures figures(const char *name, int cycles)
 	return (struct figures){name, calloc((size_t)cycles, sizeof(uint32_t)), 0};
 }
 
+static void print_json(struct run *run, int done)
+{
+	const struct {
+		const char *name;
+		struct figures *figures;
+	} all[] = {{"running_us", &run->running},
+		   {"attach_pause_us", &run->attach_pause},
+		   {"proof_pause_us", &run->detach_pause},
+		   {"attach_us", &run->attach_ms},
+		   {"detach_us", &run->detach_ms}};
+
+	printf("{\"cycles\": %d, \"unsafe_points\": %llu, \"proofs\": %llu, \"lingering\": %llu, "
+	       "\"took_over\": %llu, \"samples\": %llu, \"prolonged\": %llu, \"tls_slots\": %llu",
+	       done, (unsigned long long)run->unsafe_points, (unsigned long long)run->proofs,
+	       (unsigned long long)run->lingering, (unsigned long long)run->took_over,
+	       (unsigned long long)run->samples, (unsigned long long)run->prolonged,
+	       (unsigned long long)run->tls_slots);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		printf(", \"%s\": {\"median\": %u, \"p95\": %u, \"max\": %u}", all[i].name,
+		       quantile(all[i].figures, 50), quantile(all[i].figures, 95),
+		       quantile(all[i].figures, 100));
+	for (char *c = run->error.answer; *c; c++)
+		if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+			*c = '\'';
+	printf(", \"failed\": \"%s%s%s\"}\n", run->error.what, run->error.answer[0] ? ": " : "",
+	       run->error.answer);
+}
+
 static int run_all(struct run *run)
 {
 	char *before, *after;
@@ -252,10 +311,14 @@ static int run_all(struct run *run)
 	run->detach_pause = figures("proof pause us", run->cycles);
 	run->attach_ms = figures("attach us", run->cycles);
 	run->detach_ms = figures("detach us", run->cycles);
-	before = describe(run);
+	before = run->json ? NULL : describe(run);
 	for (; done < run->cycles && !failed; done++) {
 		failed = cycle(run, done);
 		ma_clock_pause(run->gap_ms * MA_NS_PER_MS);
+	}
+	if (run->json) {
+		print_json(run, done - !!failed);
+		return failed;
 	}
 	after = describe(run);
 	printf("cycles %d of %d, unsafe points %llu, proofs %llu, lingering %llu, taken over %llu, "
@@ -282,7 +345,8 @@ int main(int argc, char **argv)
 		{"cycles", required_argument, NULL, 'c'},   {"exact", no_argument, NULL, 'e'},
 		{"interval", required_argument, NULL, 'i'}, {"stay", required_argument, NULL, 's'},
 		{"gap", required_argument, NULL, 'g'},      {"strict", no_argument, NULL, 'S'},
-		{"quiet", no_argument, NULL, 'q'},          {NULL, 0, NULL, 0},
+		{"quiet", no_argument, NULL, 'q'},          {"json", no_argument, NULL, 'j'},
+		{"vary", no_argument, NULL, 'v'},           {NULL, 0, NULL, 0},
 	};
 	struct run run = {
 		.cycles = 1,
@@ -314,6 +378,12 @@ int main(int argc, char **argv)
 			break;
 		case 'q':
 			run.quiet = true;
+			break;
+		case 'j':
+			run.quiet = run.json = true;
+			break;
+		case 'v':
+			run.vary = true;
 			break;
 		default:
 			return 2;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loops in C for a target that is to be worn out, called by mixed.py through ctypes without the
+ * Loops in C for a target that is to be worn out, called by storm.py through ctypes without the
  * GIL. Each checks something that a careless tracer would break, and returns how often it was
  * broken.
  */
