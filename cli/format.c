@@ -51,7 +51,11 @@ struct ma_figure ma_format_size_beside(double bytes, double first_bytes)
 {
 	struct ma_figure figure;
 	unsigned unit = ma_format_size_unit(first_bytes);
-	put_number(&figure, bytes, unit, decimals_of(in_unit(first_bytes, unit)));
+	if (!(first_bytes > 0))
+		return ma_format_size(bytes);
+	int decimals = decimals_of(in_unit(first_bytes, unit));
+	int own_decimals = decimals_of(in_unit(bytes, unit));
+	put_number(&figure, bytes, unit, decimals < own_decimals ? decimals : own_decimals);
 	return figure;
 }
 

@@ -22,7 +22,7 @@ struct ma_figure ma_format_setting(double bytes);
 unsigned ma_format_size_unit(double bytes);
 struct ma_figure ma_format_size_in(double bytes, unsigned unit);
 /* A second size in the unit and with the decimals of the first, without the unit: "2.6" beside
- * "28.4 MiB". */
+ * "28.4 MiB"; with a unit of its own beside 0, which has none. */
 struct ma_figure ma_format_size_beside(double bytes, double first_bytes);
 /* "38.2 ±2.8 MiB": both in the unit of the value; "38.2 MiB" when plus_minus is 0. */
 struct ma_figure ma_format_size_interval(double bytes, double plus_minus);

@@ -39,6 +39,9 @@ static void test_sizes(void **state)
 	EQUAL(ma_format_setting(1536), "1.50 KiB");
 	EQUAL(ma_format_size_in(0.12 * gib, ma_format_size_unit(1.84 * gib)), "0.12");
 	EQUAL(ma_format_size_beside(2.6 * mib, 28.4 * mib), "2.6");
+	EQUAL(ma_format_size_beside(162.2 * 1024, 64.0 * 1024), "162");
+	EQUAL(ma_format_size_beside(100.3 * 1024, 0), "100 KiB");
+	EQUAL(ma_format_size_beside(0, 0), "0");
 	EQUAL(ma_format_rate(3.1 * mib), "+3.10 MiB/s");
 	EQUAL(ma_format_rate(-12 * 1024.0), "-12.0 KiB/s");
 }
