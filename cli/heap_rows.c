@@ -177,10 +177,7 @@ struct ma_heap_figures ma_heap_totals(const Memattach__Totals *totals)
 struct ma_interval ma_heap_peak_interval(const Memattach__Totals *totals)
 {
 	struct ma_heap_figures figures = ma_heap_totals(totals);
-	struct ma_interval interval = ma_interval_95(&figures.peak);
-	figures.peak.value += totals->peak_excess_bytes;
-	interval.high = ma_interval_95(&figures.peak).high;
-	return interval;
+	return ma_interval_95_of_peak(&figures.peak, totals->peak_excess_bytes);
 }
 
 void ma_heap_figures_add(struct ma_heap_figures *a, const struct ma_heap_figures *b)

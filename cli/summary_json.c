@@ -100,7 +100,7 @@ static void write_memory(struct ma_json *json, const Memattach__Memory *memory)
 static void begin_estimate(struct ma_json *json, const char *key, const struct ma_estimate *bytes,
 			   const struct ma_interval *interval, const struct ma_estimate *count)
 {
-	struct ma_interval of_count = ma_interval_95(count);
+	struct ma_interval of_count = ma_interval_95_of_count(count, bytes);
 	ma_json_begin_object(json, key);
 	ma_json_whole(json, "bytes", bytes->value);
 	ma_json_whole(json, "low_bytes", interval->low);

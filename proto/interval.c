@@ -85,6 +85,17 @@ static double distance(double variance, double scale, double more, double mass, 
 	return scale * (gamma_quantile(shape + more, mass, z) - shape);
 }
 
+/* The scale of the gamma distribution that fits; with samples of one weight it is that weight. */
+static double scale_of(const struct ma_estimate *estimate)
+{
+	double third = estimate->third;
+	if (!(estimate->variance > 0) || !(estimate->value > 0))
+		return 0;
+	if (!(third > 0) || !isfinite(third))
+		third = 2 * estimate->variance * estimate->variance / estimate->value;
+	return third / (2 * estimate->variance);
+}
+
 static double low_end(const struct ma_estimate *estimate, double scale)
 {
 	/* A heavier tail than the unseen could have would only push the lower end towards the
@@ -95,38 +106,52 @@ static double low_end(const struct ma_estimate *estimate, double scale)
 	return low > 0 ? low : 0;
 }
 
-static double high_end(const struct ma_estimate *estimate, double third, double unseen)
+/* scale: of the estimate alone. */
+static double high_end(const struct ma_estimate *estimate, double scale, double unseen)
 {
 	double more = UNSEEN_HIGH * unseen;
 	double variance = estimate->variance + more * unseen;
-	double scale = (third + 2 * more * unseen * unseen) / (2 * variance);
+	scale = (estimate->variance * scale + more * unseen * unseen) / variance;
 	return estimate->value + more + distance(variance, scale, 0, 1 - TAIL, Z_95);
 }
 
 struct ma_interval ma_interval_95(const struct ma_estimate *estimate)
 {
-	double value = estimate->value, variance = estimate->variance;
-	double unseen = estimate->unseen, third = estimate->third;
+	double value = estimate->value, scale = scale_of(estimate);
+	double unseen = estimate->unseen > 0 ? estimate->unseen : scale;
+	struct ma_interval interval = {value, value};
 	if (!(value >= 0) || !isfinite(value))
 		return (struct ma_interval){0, 0};
-	struct ma_interval interval = {value, value};
-	if (variance > 0 && isfinite(variance) && value > 0) {
-		if (!(third > 0) || !isfinite(third))
-			third = 2 * variance * variance / value;
-		double scale = third / (2 * variance);
-		if (!(unseen > 0))
-			unseen = scale;
+	if (scale > 0 && isfinite(estimate->variance))
 		interval.low = low_end(estimate, scale);
-		interval.high = high_end(estimate, third, unseen);
-	} else if (unseen > 0) {
-		const struct ma_estimate certain = {.value = value};
-		interval.high = high_end(&certain, 0, unseen);
-	}
+	if (unseen > 0 && isfinite(estimate->variance))
+		interval.high = high_end(estimate, scale, unseen);
 	/* Far out the fit may cross the estimate itself: never claim that. */
 	if (interval.low > value)
 		interval.low = value;
 	if (!(interval.high >= value))
 		interval.high = value;
+	return interval;
+}
+
+struct ma_interval ma_interval_95_of_count(const struct ma_estimate *count,
+					   const struct ma_estimate *bytes)
+{
+	struct ma_estimate estimate = *count;
+	double of_bytes = scale_of(bytes), of_count = scale_of(count);
+	/* What the unseen weighs more than the samples in bytes, it does in number. */
+	estimate.unseen = of_count;
+	if (of_bytes > 0 && bytes->unseen > of_bytes)
+		estimate.unseen *= bytes->unseen / of_bytes;
+	return ma_interval_95(&estimate);
+}
+
+struct ma_interval ma_interval_95_of_peak(const struct ma_estimate *peak, double excess)
+{
+	struct ma_estimate highest = *peak;
+	struct ma_interval interval = ma_interval_95(peak);
+	highest.value += excess;
+	interval.high = ma_interval_95(&highest).high;
 	return interval;
 }
 

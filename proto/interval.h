@@ -36,7 +36,23 @@ struct ma_interval {
  */
 struct ma_interval ma_interval_95(const struct ma_estimate *estimate);
 
-/* Half the length of that interval, for "38.2 +-2.8". */
+/*
+ * The interval of a number of allocations, beside the bytes that they have. How many allocations of
+ * a kind there are of which no sample was drawn depends on their size, and that on nothing that was
+ * seen: they are taken to be like the smallest that were. Without a sample nothing is known: [0,
+ * 0].
+ */
+struct ma_interval ma_interval_95_of_count(const struct ma_estimate *count,
+					   const struct ma_estimate *bytes);
+
+/*
+ * The interval of a peak that was corrected for being chosen as the highest estimate, which
+ * exceeded it by `excess` (daemon/halves.h): from the corrected one's lower end to the highest
+ * one's upper.
+ */
+struct ma_interval ma_interval_95_of_peak(const struct ma_estimate *peak, double excess);
+
+/* Half the length of the interval of an estimate, for "38.2 +-2.8". */
 double ma_interval_plus_minus(const struct ma_estimate *estimate);
 
 /* Adds b to a. */
