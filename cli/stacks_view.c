@@ -55,6 +55,8 @@ static void add_where(struct ma_text *text, const struct ma_stack_frame *frame)
 		return;
 	if (!frame->file) {
 		add_place(text, frame);
+	} else if (frame->inlined) {
+		ma_text_add(text, " (inlined)");
 	} else if (frame->module) {
 		ma_text_add(text, " (");
 		ma_display_escape(text, base_name(frame->module));
@@ -243,6 +245,7 @@ static void json_frame(struct ma_json *json, const struct ma_stack_frame *frame)
 	else
 		ma_json_null(json, "line");
 	if (!frame->python) {
+		ma_json_bool(json, "inlined", frame->inlined);
 		json_optional(json, "module", frame->module);
 		ma_json_string(json, "build_id", frame->build_id ? frame->build_id : "");
 		ma_json_unsigned(json, "offset", frame->offset);

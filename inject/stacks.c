@@ -224,12 +224,13 @@ static void rewalk(struct ma_stacks_session *session)
 	}
 }
 
-static void fill_native(struct ma_stacks_session *session, uint64_t pc,
-			struct ma_stack_frame *frame)
+/* A native frame, with those of the functions that were inlined there before it; what would be left
+ * out as a frame is left out as an inlined one. Returns how many. */
+static uint32_t fill_native(struct ma_stacks_session *session, uint64_t pc,
+			    struct ma_stack_frame *frame)
 {
 	const struct ma_symbol_place *place = ma_symbols_find(session->symbols, pc);
-
-	*frame = (struct ma_stack_frame){
+	const struct ma_stack_frame own = {
 		.function = place->function,
 		.file = place->file,
 		.line = place->line,
@@ -238,6 +239,21 @@ static void fill_native(struct ma_stacks_session *session, uint64_t pc,
 		.offset = place->offset,
 		.address = pc,
 	};
+	uint32_t count = 0;
+
+	for (int i = 0; i < place->inlined_count; i++) {
+		const struct ma_symbol_inline *inlined = &place->inlined[i];
+
+		if (place->interpreter && ma_stack_role(inlined->function) != MA_NATIVE_OTHER)
+			continue;
+		frame[count] = own;
+		frame[count].inlined = true;
+		frame[count].function = inlined->function;
+		frame[count].file = inlined->file;
+		frame[count++].line = inlined->line;
+	}
+	frame[count++] = own;
+	return count;
 }
 
 static void fill_python(struct ma_stacks_session *session, const struct ma_py_place *place,
@@ -271,12 +287,15 @@ static int fill_frames(struct ma_stacks_session *session, const struct ma_captur
 {
 	uint32_t natives = thread->native ? (uint32_t)session->walk.count : 0;
 	const struct ma_py_place *place = session->capture->python.place + from->python.first;
-	uint32_t most = natives + from->python.count;
+	uint32_t most = natives + from->python.count, inlined = 0, count = 0;
 	enum ma_native_role *role = calloc(natives + 1, sizeof(*role));
 	struct ma_merged *merged = calloc(most + 1, sizeof(*merged));
 	struct ma_merge merge;
 
-	thread->frame = calloc(most + 1, sizeof(*thread->frame));
+	for (uint32_t i = 0; i < natives; i++)
+		inlined += (uint32_t)ma_symbols_find(session->symbols, session->walk.pc[i])
+				   ->inlined_count;
+	thread->frame = calloc(most + inlined + 1, sizeof(*thread->frame));
 	if (!role || !merged || !thread->frame) {
 		free(role);
 		free(merged);
@@ -287,10 +306,11 @@ static int fill_frames(struct ma_stacks_session *session, const struct ma_captur
 	merge = ma_stack_merge(role, natives, thread->complete, place, from->python.count, merged);
 	for (uint32_t i = 0; i < merge.count; i++)
 		if (merged[i].python)
-			fill_python(session, &place[merged[i].index], &thread->frame[i]);
+			fill_python(session, &place[merged[i].index], &thread->frame[count++]);
 		else
-			fill_native(session, session->walk.pc[merged[i].index], &thread->frame[i]);
-	thread->frame_count = merge.count;
+			count += fill_native(session, session->walk.pc[merged[i].index],
+					     &thread->frame[count]);
+	thread->frame_count = count;
 	thread->folded = merge.folded;
 	thread->exact = merge.exact && !from->python.broken;
 	free(role);

@@ -20,6 +20,7 @@ struct ma_stack_frame {
 	const char *file;     /* NULL: not known */
 	int line;             /* 0: not known */
 	/* native frames only */
+	bool inlined;       /* compiled into the function of the next frame outwards */
 	const char *module; /* path of the object; NULL: code in no object */
 	const char *build_id;
 	uint64_t offset;  /* in the object, as its file counts addresses */

@@ -6,6 +6,8 @@
  */
 #include "inject/symbols.h"
 
+#include <dwarf.h>
+#include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@ enum { FIRST_SLOTS = 1024 };
 struct entry_place {
 	struct ma_symbol_place place;
 	char *name;
+	struct ma_symbol_inline *inlined;
 };
 
 struct entry {
@@ -138,8 +141,10 @@ void ma_symbols_destroy(struct ma_symbols *symbols)
 	if (!symbols)
 		return;
 	for (size_t i = 0; symbols->slot && i < symbols->slots; i++) {
-		if (symbols->slot[i].found)
+		if (symbols->slot[i].found) {
 			free(symbols->slot[i].found->name);
+			free(symbols->slot[i].found->inlined);
+		}
 		free(symbols->slot[i].found);
 	}
 	free(symbols->slot);
@@ -157,6 +162,67 @@ static const char *keep_name(struct entry_place *kept, const char *name)
 		return name;
 	kept->name = strndup(name, length);
 	return kept->name ? kept->name : name;
+}
+
+/* Where a DIE says that it was called from; unit is the one it is in. */
+static void call_site(Dwarf_Die *unit, Dwarf_Die *die, const char **file, int *line)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Files *files;
+	Dwarf_Word value;
+	size_t count;
+
+	*file = NULL;
+	*line = 0;
+	if (!dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &value) &&
+	    value <= INT32_MAX)
+		*line = (int)value;
+	if (!dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &value) &&
+	    !dwarf_getsrcfiles(unit, &files, &count) && value < count)
+		*file = dwarf_filesrc(files, (size_t)value, NULL, NULL);
+}
+
+/* The DIEs around an address, innermost first: of the code as it was generated, so that those of an
+ * inlined function go on with the function that it is in. Returns how many; *scopes is owned. */
+static int find_scopes(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
+{
+	Dwarf_Die *first;
+	int count = dwarf_getscopes(unit, address, &first), found = -1;
+
+	*scopes = NULL;
+	for (int i = 0; i < count && found < 0; i++)
+		if (dwarf_tag(&first[i]) == DW_TAG_inlined_subroutine ||
+		    dwarf_tag(&first[i]) == DW_TAG_subprogram)
+			found = dwarf_getscopes_die(&first[i], scopes);
+	if (count > 0)
+		free(first);
+	return found;
+}
+
+/* Takes the line apart: it is that of the innermost function that was inlined there. */
+static void look_up_inlined(struct entry_place *found, Dwfl_Module *module, uint64_t pc)
+{
+	struct ma_symbol_place *place = &found->place;
+	Dwarf_Addr bias;
+	Dwarf_Die *unit = dwfl_module_addrdie(module, pc, &bias), *scopes;
+	int count = unit ? find_scopes(unit, pc - bias, &scopes) : -1;
+
+	if (count <= 0)
+		return;
+	found->inlined = calloc(MA_SYMBOL_INLINES, sizeof(found->inlined[0]));
+	for (int i = 0; found->inlined && i < count && place->inlined_count < MA_SYMBOL_INLINES &&
+			dwarf_tag(&scopes[i]) != DW_TAG_subprogram;
+	     i++) {
+		const char *name = dwarf_diename(&scopes[i]);
+
+		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine || !name)
+			continue;
+		found->inlined[place->inlined_count++] =
+			(struct ma_symbol_inline){name, place->file, place->line};
+		call_site(unit, &scopes[i], &place->file, &place->line);
+	}
+	place->inlined = found->inlined;
+	free(scopes);
 }
 
 static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place *found)
@@ -192,6 +258,8 @@ static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place 
 	line = dwfl_module_getsrc(module, pc);
 	if (line)
 		place->file = dwfl_lineinfo(line, NULL, &place->line, NULL, NULL, NULL);
+	if (line && place->function)
+		look_up_inlined(found, module, pc);
 }
 
 static struct entry *find_slot(struct entry *slot, size_t slots, uint64_t pc)

@@ -14,11 +14,22 @@
 
 struct ma_symbols;
 
+/* A function that was compiled into another one, and the place in it. */
+struct ma_symbol_inline {
+	const char *function;
+	const char *file; /* NULL = not known */
+	int line;
+};
+
+enum { MA_SYMBOL_INLINES = 16 }; /* of one address; outer ones beyond that are left out */
+
 /* What is known of an address. Strings are the table's, and live as long. */
 struct ma_symbol_place {
 	const char *function; /* NULL = no symbol covers it */
 	const char *file;     /* NULL = no line information */
-	int line;             /* 0 = none */
+	int line;             /* 0 = none; both are the function's own, not an inlined one's */
+	const struct ma_symbol_inline *inlined; /* innermost first */
+	int inlined_count;
 	const char *module;   /* path of the object, "[vdso]"; NULL = in none */
 	const char *build_id; /* hexadecimal, "" = none */
 	uint64_t offset;      /* in the object, as its file counts addresses */

@@ -141,6 +141,10 @@ def check_native(picture):
         for frame in thread["frames"]:
             if frame["kind"] == "native" and not frame["function"]:
                 assert frame["module"] and frame["offset"], frame
+        # Inlined functions are lines of their own, before the one that they are in.
+        for frame, outer in zip(thread["frames"], thread["frames"][1:]):
+            if frame.get("inlined"):
+                assert outer["address"] == frame["address"] and frame["function"], thread
 
 
 @pytest.mark.parametrize("attached", [False, True], ids=["bare", "attached"])
