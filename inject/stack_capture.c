@@ -86,7 +86,9 @@ static int seize(struct stop *stop, pid_t tid, struct ma_error *error)
 		return 0;
 	tracee->tid = tid;
 	tracee->state = MA_TRACEE_GONE;
-	if (failed == MA_ERR_NO_PROCESS || strchr("ZX", thread->state))
+	/* A thread that is ending is refused with EPERM as well. */
+	if (failed == MA_ERR_NO_PROCESS || ma_proc_stat_read(stop->view->pid, tid, &stat, NULL) ||
+	    strchr("ZX", stat.state))
 		return 0;
 	thread->how = MA_CAPTURED_FOREIGN;
 	return failed;
