@@ -73,6 +73,24 @@ static size_t list_attached(struct detaching *detaching, pid_t **pids)
 	return count;
 }
 
+/* What a detach could not put back, because it is not ours any more, or not within reach. */
+static void notice_leftovers(pid_t pid, const struct ma_detach_result *result)
+{
+	ma_output_notice_lines(pid, result->notice);
+	if (result->children)
+		ma_output_notice("%d: %u live processes forked while attached keep their jumps, "
+				 "switched off: children are not touched",
+				 (int)pid, result->children);
+	if (result->tables_foreign)
+		ma_output_notice("%d: somebody (tracemalloc?) has put other functions into "
+				 "Python's allocator tables since; they were left alone",
+				 (int)pid);
+	if (result->slots_foreign)
+		ma_output_notice("%d: %u slots that somebody else has changed since were left "
+				 "alone",
+				 (int)pid, result->slots_foreign);
+}
+
 static void report(struct detaching *detaching, pid_t pid, const char *state,
 		   const struct ma_detach_result *result)
 {
@@ -94,7 +112,7 @@ static void report(struct detaching *detaching, pid_t pid, const char *state,
 			     ma_format_setting(result->bytes_left).text);
 	ma_text_add(&detaching->text, "\n");
 	if (!detaching->options->quiet)
-		ma_output_notice_lines(pid, result->notice);
+		notice_leftovers(pid, result);
 }
 
 /* A process that cannot be inspected: perhaps it ended, and the daemon has its last state. */

@@ -83,8 +83,8 @@ class Memattach:
         return result
 
     def snapshot(self, pid, *arguments):
-        """A snapshot of an attached target, as it is now."""
-        return snapshot_reader.Snapshot(self.ok("dump", pid, *arguments).out)
+        """A snapshot of a target that is or was attached, as things are now."""
+        return snapshot_reader.Snapshot(self.ok("dump", "--wait", "0", pid, *arguments).out)
 
     def daemon_pid(self):
         """PID of the daemon that listens in our runtime directory, or None."""

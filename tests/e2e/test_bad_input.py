@@ -154,7 +154,7 @@ def test_zombie(memattach):
     assert child.wait() == 0
 
 
-# Not permitted: and it says which thing is in the way.
+# Not permitted, or not now: and it says which thing is in the way.
 
 TRACER = """
 import ctypes, os, sys
@@ -169,7 +169,7 @@ def test_other_tracer(memattach, start, python):
     ledger = start(Ledger, python)
     tracer = start(Program, sys.executable, "-c", TRACER, str(ledger.pid))
     assert tracer.process.stdout.readline() == b"0\n"
-    refuses(memattach.run("attach", ledger.pid), PERMISSION, ledger.pid, tracer.pid, "trace")
+    refuses(memattach.run("attach", ledger.pid), UNSAFE, ledger.pid, tracer.pid, "trace")
     tracer.end()
     assert ledger.ask("ping")["pong"]
     memattach.ok("attach", ledger.pid)

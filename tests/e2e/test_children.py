@@ -126,7 +126,8 @@ def test_children_each_with_its_own_figures(memattach, start, gunicorn, tmp_path
     for pid in workers:
         snapshot = memattach.snapshot(pid)
         assert snapshot.heap["process"]["pid"] == pid
-        assert snapshot.by_line(INUSE_SPACE)[line_of_hold()] == held[pid]
+        # The list that holds the blocks grows on the same line.
+        assert 0 <= snapshot.by_line(INUSE_SPACE)[line_of_hold()] - held[pid] < 2048
     assert line_of_hold() not in memattach.snapshot(master.pid).by_line(INUSE_SPACE)
 
     result = memattach.ok("--children", "--wait", "0", master.pid)

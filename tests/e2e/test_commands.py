@@ -73,9 +73,6 @@ def work_detach(memattach, ledger):
     memattach.ok("detach", ledger.pid)
     assert probe.words_into(ledger.pid, probe.our_maps(ledger.pid)) == []
     memattach.ok("attach", ledger.pid)
-    memattach.ok("detach", "--all")
-    assert probe.words_into(ledger.pid, probe.our_maps(ledger.pid)) == []
-    memattach.ok("attach", ledger.pid)
     assert find(json_of(memattach.ok("detach", "--json", ledger.pid)), ledger.pid)
 
 
@@ -226,7 +223,7 @@ def test_several_targets(memattach, start, python):
         assert (live > 5_000_000) == (number == 1), (number, live)
     text = memattach.ok("status").text
     assert all(str(ledger.pid) in text for ledger in ledgers)
-    memattach.ok("detach", "--all")
+    memattach.ok("detach", *[ledger.pid for ledger in ledgers])
     for ledger in ledgers:
         assert probe.words_into(ledger.pid, probe.our_maps(ledger.pid)) == []
         assert ledger.quit(6) == 6

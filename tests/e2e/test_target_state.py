@@ -12,6 +12,8 @@ import probe
 from target import Ledger
 
 LEFT_BYTES = 8192
+# A heap of glibc's malloc: HEAP_MAX_SIZE (malloc/arena.c) on a 64-bit machine.
+ARENA_BYTES = 64 << 20
 
 
 def settle(ledger):
@@ -20,7 +22,7 @@ def settle(ledger):
     ledger.ask("ping")
 
 
-def check_as_before(ledger, before, tables, allow_arena=False):
+def check_as_before(ledger, before, tables):
     after = probe.state(ledger.pid)
     assert probe.differences(before, after) == []
     ours = probe.our_maps(ledger.pid)
@@ -77,6 +79,25 @@ def test_memory_from_while_attached_is_freed_after_detach(memattach, start, ever
     ledger.ask("grow")
     assert probe.words_into(ledger.pid, probe.our_maps(ledger.pid)) == []
     assert ledger.quit(0) == 0
+
+
+def test_arena_is_reported(memattach, start, python):
+    """Where no arena is to spare, a thread of ours leaves one: 64 MiB of address space, said so."""
+    ledger = start(Ledger, python, arguments=["--no-spare-arena"])
+    settle(ledger)
+    before = probe.state(ledger.pid)
+    result = memattach.ok("attach", ledger.pid)
+    memattach.ok("detach", ledger.pid)
+    after = probe.state(ledger.pid)
+    assert probe.differences(before, after) == []
+    changed, words = probe.map_changes(before["maps"], after["maps"])
+    assert changed <= ARENA_BYTES + LEFT_BYTES, words
+    if changed > LEFT_BYTES:
+        assert "arena" in result.text + result.notices, result
+    # It is there once: the next attach uses it again.
+    memattach.ok("attach", ledger.pid)
+    memattach.ok("detach", ledger.pid)
+    assert probe.map_changes(after["maps"], probe.maps(ledger.pid))[0] == 0
 
 
 @pytest.mark.parametrize("mode", ["churn", "spin"])

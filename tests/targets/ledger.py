@@ -28,7 +28,6 @@ import mmap
 import os
 import sys
 import threading
-import time
 import zlib
 
 BYTES_HEAD = 33
@@ -179,7 +178,7 @@ def make_regions(slots, size):
 
 
 def leak_a_little(slots, index, size):
-    slots[index] = bytes(size)  # ledger: leak
+    slots[index] = b"l" * size  # ledger: leak
 
 
 def hold_in_extension(module, size):
@@ -380,8 +379,8 @@ def allocator_tables():
 class Target:
     """The commands. Each method is one; its answer is a dict."""
 
-    def __init__(self):
-        warm_up()
+    def __init__(self, spare):
+        warm_up(spare)
         self.work = Work(1.0)
         self.burners = []
         self.modules = {}
@@ -476,6 +475,13 @@ class Target:
         _, status = os.waitpid(self.stayed, 0)
         return {"exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1}
 
+    def children(self):
+        """What a program that waits for any child sees: nothing, if it has none."""
+        try:
+            return {"reaped": list(os.waitpid(-1, os.WNOHANG))}
+        except ChildProcessError:
+            return {"reaped": None}
+
     def tracemalloc(self, what):
         import tracemalloc
         getattr(tracemalloc, what)()
@@ -488,13 +494,19 @@ class Target:
         return {}
 
 
-def warm_up():
-    """A hundredth of the work, thrown away: caches, free lists and specialised code are in place."""
+def warm_up(spare=True):
+    """A hundredth of the work, thrown away: caches, free lists and specialised code are in place.
+
+    One thread more than later has come and gone, as in any program that has run for a while: so the C
+    library has a malloc arena to spare for the next thread, whoever starts it.
+    """
     small = Work(0.01)
     small.grow()
     small.shrink()
     small.clear()
-    for worker in small.workers:
+    workers = small.workers + ([Worker("ledger-spare")] if spare else [])
+    for worker in workers:
+        worker.order("hold", [1000])
         worker.order("end")
         worker.thread.join()
 
@@ -532,7 +544,7 @@ def run_twin():
 
 
 def serve():
-    target = Target()
+    target = Target("--no-spare-arena" not in sys.argv)
     print(json.dumps({"ready": os.getpid(), "version": sys.version.split()[0],
                       "lines": target.lines, "file": os.path.abspath(__file__)}), flush=True)
     while True:
@@ -552,5 +564,4 @@ def serve():
 if __name__ == "__main__":
     if sys.argv[1:] == ["--twin"]:
         run_twin()
-    STARTED = time.monotonic()
     sys.exit(serve())
