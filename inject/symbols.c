@@ -8,11 +8,15 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "inject/unwinder.h"
@@ -59,13 +63,49 @@ static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwar
 	return dwfl_linux_proc_find_elf(module, userdata, in_memory, base, file_name, elf);
 }
 
+/* Opens a file below a root without following its links out of there. */
+static int open_below(const char *root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = -1;
+
+	if (folder >= 0) {
+		fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
+		close(folder);
+	}
+	return fd;
+}
+
+/* Is it an ELF file with that build-id? What lies in a target's root may be anything. */
+static bool has_build_id(int fd, const unsigned char *id, int bytes)
+{
+	struct stat status;
+	const void *found;
+	Elf *elf = NULL;
+	bool same = false;
+
+	elf_version(EV_CURRENT);
+	if (!fstat(fd, &status) && S_ISREG(status.st_mode))
+		elf = elf_begin(fd, ELF_C_READ, NULL);
+	if (elf) {
+		same = dwelf_elf_gnu_build_id(elf, &found) == bytes &&
+		       !memcmp(found, id, (size_t)bytes);
+		elf_end(elf);
+	}
+	return same;
+}
+
 static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
 			  const char *file, const char *link, GElf_Word checksum, char **found)
 {
 	const struct ma_view *view = *userdata;
 	const unsigned char *id;
 	GElf_Addr address;
-	char digits[65], path[256];
+	char digits[65], path[256], roots[2][32] = {"", "/"};
 	int bytes = dwfl_module_build_id(module, &id, &address);
 
 	(void)name, (void)base, (void)file, (void)link, (void)checksum;
@@ -73,19 +113,17 @@ static int find_debuginfo(Dwfl_Module *module, void **userdata, const char *name
 		return -1;
 	for (int i = 0; i < bytes; i++)
 		snprintf(digits + 2 * i, 3, "%02x", id[i]);
-	for (int own = 0; own < 2; own++) {
-		char root[32] = "";
-		int fd;
+	snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", digits, digits + 2);
+	snprintf(roots[0], sizeof(roots[0]), "/proc/%d/root", view->pid);
+	for (int i = 0; i < 2; i++) {
+		int fd = open_below(roots[i], path);
 
-		if (!own)
-			snprintf(root, sizeof(root), "/proc/%d/root", view->pid);
-		snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug", root,
-			 digits, digits + 2);
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-		if (fd >= 0) {
+		if (fd >= 0 && has_build_id(fd, id, bytes)) {
 			*found = strdup(path);
 			return fd;
 		}
+		if (fd >= 0)
+			close(fd);
 	}
 	return -1;
 }
