@@ -22,6 +22,11 @@ uint64_t ma_clock_realtime_ns(void)
 	return read_ns(CLOCK_REALTIME);
 }
 
+uint64_t ma_clock_worked_ns(void)
+{
+	return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t ma_clock_tsc(void)
 {
 	return __rdtsc();

@@ -8,6 +8,10 @@
 uint64_t ma_clock_monotonic_ns(void);
 uint64_t ma_clock_realtime_ns(void);
 
+/* What this thread has worked, waiting not counted: on a busy machine work that is limited by this
+ * clock gets on. */
+uint64_t ma_clock_worked_ns(void);
+
 /* The time-stamp counter: the clock of the hook's lease and of what its slow path costs. */
 uint64_t ma_clock_tsc(void);
 

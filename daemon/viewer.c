@@ -112,7 +112,7 @@ static double match_lines(struct ma_viewer_filter *filter, const struct ma_viewe
 	while (filter->count < index->line_count) {
 		filter->matches[filter->count] = matches(filter, &index->lines[filter->count]);
 		if (++filter->count % LINES_BETWEEN_LOOKS == 0 &&
-		    ma_clock_monotonic_ns() > deadline_ns)
+		    ma_clock_worked_ns() > deadline_ns)
 			break;
 	}
 	return (double)filter->count / index->line_count;
@@ -191,7 +191,7 @@ static void prepare(struct ma_viewer_answer *answer, uint64_t now_ms)
 	struct ma_session *session = answer->session;
 	const Memattach__LiveQuery *query = answer->query;
 	struct ma_heap_view heap = ma_session_view(session);
-	uint64_t deadline_ns = ma_clock_monotonic_ns() + WORK_NS;
+	uint64_t deadline_ns = ma_clock_worked_ns() + WORK_NS;
 	/* Lines of large functions are known only after this. */
 	if (session->state == MA_SESSION_TRACKING)
 		ma_names_fetch_tables(&session->names, ma_names_read_process, &session->pid);

@@ -188,7 +188,7 @@ double ma_viewer_index_advance(struct ma_viewer_index *index, const struct ma_he
 		} else {
 			add_to_tree(index);
 		}
-		if (++looks % SLOTS_BETWEEN_LOOKS == 0 && ma_clock_monotonic_ns() > deadline_ns)
+		if (++looks % SLOTS_BETWEEN_LOOKS == 0 && ma_clock_worked_ns() > deadline_ns)
 			break;
 	}
 	uint32_t done = tree ? index->tree_count : index->slot_count;

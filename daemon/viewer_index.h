@@ -70,7 +70,7 @@ bool ma_viewer_index_init(struct ma_viewer_index *index, struct ma_names *names,
 			  const struct ma_tables *tables);
 void ma_viewer_index_fini(struct ma_viewer_index *index);
 
-/* Takes in sites that have come since, until the clock (CLOCK_MONOTONIC ns) passes deadline_ns.
+/* Takes in sites that have come since, until ma_clock_worked_ns passes deadline_ns.
  * tree: into the call tree too. Returns the share that is in, 1 when all are. */
 double ma_viewer_index_advance(struct ma_viewer_index *index, const struct ma_heap_view *view,
 			       bool tree, uint64_t deadline_ns);

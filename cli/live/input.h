@@ -7,6 +7,9 @@
 
 #include "cli/live/keys.h"
 
+/* Once, when the screen is open. */
+void ma_input_begin(void);
+
 /* Reads one key if there is one. Returns whether there was; keys that mean nothing to anybody are
  * MA_KEY_NONE. Never waits (for more than the rest of a key's sequence). */
 bool ma_input_read(struct ma_key *key);

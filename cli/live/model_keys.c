@@ -264,7 +264,7 @@ static void go_back(struct ma_model *model, bool escape)
 		model->layer = MA_LAYER_NONE;
 		model->asks = true;
 	} else if (model->tab == MA_TAB_FLAME && (model->root || !escape)) {
-		ma_model_flame_key(model, MA_DO_BACK);
+		ma_model_flame_key(model, escape ? MA_DO_ESCAPE : MA_DO_BACK);
 	} else if (escape && model->filter[0]) {
 		set_filter(model, "");
 	} else if (escape && model->thread) {
@@ -438,9 +438,11 @@ enum ma_wish ma_model_key(struct ma_model *model, const struct ma_key *key, uint
 	bool typing = model->layer == MA_LAYER_FILTER || model->layer == MA_LAYER_DUMP;
 	switch (key->kind) {
 	case MA_KEY_CLICK:
-		if (model->layer == MA_LAYER_HELP)
+		if (model->layer == MA_LAYER_HELP) {
 			model->layer = MA_LAYER_NONE;
-		else if (!typing)
+			return MA_WISH_NOTHING;
+		}
+		if (!typing)
 			click(model, key);
 		return MA_WISH_NOTHING;
 	case MA_KEY_WHEEL_UP:

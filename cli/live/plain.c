@@ -198,6 +198,13 @@ int ma_live_print(struct ma_tracking *tracking)
 			break;
 		ma_interrupt_sleep_ms(next_ms - now_ms);
 	}
+	if (code == MA_ERR_NO_PROCESS && plain.link.fd < 0) {
+		/* It is the daemon that is gone, not the process. */
+		ma_error_set(&error, MA_ERR_FAILED, 0, "watching %d", (int)plain.target->pid);
+		ma_error_answer(&error, "the daemon went away");
+		ma_error_remedy(&error, "The process itself is unharmed. Run the command again: it "
+					"starts a daemon and takes over.");
+	}
 	ma_link_close(&plain.link);
 	if (code) {
 		ma_tracking_fail(tracking, plain.target, &error);

@@ -99,6 +99,16 @@ static void init_colors(bool colored, bool direct)
 	ma_palette_init(colors);
 }
 
+/* Clicks and the wheel are told of, in the form that knows no bounds (cli/live/input.c); or not. */
+static void switch_mouse(bool on)
+{
+	const char *described = tigetstr("kmous");
+	if (!described || described == (char *)-1)
+		return;
+	fputs(on ? "\033[?1000h\033[?1006h" : "\033[?1006l\033[?1000l", stdout);
+	fflush(stdout);
+}
+
 /* Where the text that puts the terminal back is collected. */
 static struct ma_guard_terminal *collecting;
 
@@ -113,7 +123,7 @@ static int collect(int byte)
 static void prepare_guard(struct ma_guard_terminal *terminal)
 {
 	static const char *const names[] = {"sgr0", "op", "cnorm", "rmkx", "rmcup"};
-	static const char no_mouse[] = "\033[?1000l\033[?1002l\033[?1006l";
+	static const char no_mouse[] = "\033[?1006l\033[?1000l";
 	*terminal = (struct ma_guard_terminal){.fd = STDOUT_FILENO, .modes = terminal->modes};
 	collecting = terminal;
 	if (tigetstr("kmous") && tigetstr("kmous") != (char *)-1)
@@ -176,8 +186,7 @@ int ma_screen_open(struct ma_screen *screen, enum ma_color color, struct ma_erro
 	set_escdelay(ESCAPE_MS);
 	curs_set(0);
 	typeahead(-1);
-	mouseinterval(0);
-	mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+	switch_mouse(true);
 	read_size(screen);
 	resizeterm(screen->rows, screen->columns);
 	return 0;
@@ -195,8 +204,10 @@ bool ma_screen_resize(struct ma_screen *screen)
 
 void ma_screen_suspend(struct ma_screen *screen)
 {
+	switch_mouse(false);
 	endwin();
 	kill(getpid(), SIGSTOP);
+	switch_mouse(true);
 	/* Going on: the terminal may have another size, and shows something else. */
 	clearok(curscr, TRUE);
 	ma_screen_resize(screen);
@@ -211,6 +222,7 @@ void ma_screen_repaint(struct ma_screen *screen)
 
 void ma_screen_close(struct ma_screen *screen)
 {
+	switch_mouse(false);
 	endwin();
 	ma_guard_end();
 	delscreen(terminal_in_use);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +15,18 @@
 #include "cli/alloc.h"
 
 /* Opens a path below a directory of /proc/PID as if that were the root. Without openat2 (Linux
- * before 5.6) only links of the last part are refused. */
-static int open_inside(pid_t pid, const char *file)
+ * before 5.6) only links of the last part are refused. -1: *reason says why. */
+static int open_inside(pid_t pid, const char *file, const char **reason)
 {
 	char base[32];
 	snprintf(base, sizeof base, "/proc/%d/%s", (int)pid, file[0] == '/' ? "root" : "cwd");
 	int directory = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
+	if (directory < 0) {
+		/* A zombie has neither any more. */
+		*reason = errno == ENOENT || errno == ESRCH ? "the process has ended"
+							    : strerror(errno);
 		return -1;
+	}
 	struct open_how how = {
 		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 		.resolve = file[0] == '/' ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
@@ -33,9 +36,9 @@ static int open_inside(pid_t pid, const char *file)
 	int fd = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
 	if (fd < 0 && errno == ENOSYS)
 		fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	int kept = errno;
+	if (fd < 0)
+		*reason = strerror(errno);
 	close(directory);
-	errno = kept;
 	return fd;
 }
 
@@ -91,10 +94,10 @@ void ma_source_load(struct ma_source *source, pid_t pid, const char *file)
 		fail(source, "there is no file: the code was made at run time");
 		return;
 	}
-	int fd = open_inside(pid, file);
+	const char *reason;
+	int fd = open_inside(pid, file, &reason);
 	if (fd < 0) {
-		fail(source, errno == ENOENT && kill(pid, 0) < 0 ? "the process has ended"
-								 : strerror(errno));
+		fail(source, reason);
 		return;
 	}
 	read_text(source, fd);

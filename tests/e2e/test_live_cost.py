@@ -85,22 +85,30 @@ def many(start, python, memattach):
     return target
 
 
+def settle(view, pids):
+    """Waits until what is done once, the index of all sites, is done."""
+    def is_calm():
+        before = sum(map(cpu_seconds, pids))
+        view.drain(1)
+        return sum(map(cpu_seconds, pids)) - before < 0.1
+
+    wait_until(is_calm, 90, "the end of the preparations")
+
+
 def test_many_sites_are_cheap(many, memattach):
     """At two frames a second, viewer and daemon together: at most 5 % of a core, in every view."""
     view = Pty(memattach, "live", many.pid, "--interval", "500ms")
     try:
         view.read_until(rb"many_\d+\.py:\d+")
-        daemon = memattach.daemon_pid()
+        pids = [memattach.daemon_pid(), view.process.pid]
         shares = {}
         for key, name in (b"1", "sites"), (b"2", "tree"), (b"3", "flame"), (b"4", "threads"):
             view.press(key)
-            # What is done once, the index of all sites, is not a frame's.
-            view.drain(2)
-            before = cpu_seconds(daemon) + cpu_seconds(view.process.pid)
+            settle(view, pids)
+            before = sum(map(cpu_seconds, pids))
             began = time.monotonic()
             view.drain(WATCH_SECONDS)
-            shares[name] = (cpu_seconds(daemon) + cpu_seconds(view.process.pid) - before) / \
-                (time.monotonic() - began)
+            shares[name] = (sum(map(cpu_seconds, pids)) - before) / (time.monotonic() - began)
         print("share of a core:", shares)
         assert max(shares.values()) <= CORE_SHARE, shares
     finally:
@@ -108,18 +116,18 @@ def test_many_sites_are_cheap(many, memattach):
 
 
 def test_keys_are_answered_at_once(many, memattach):
-    """From key to screen with all those sites: a median of at most 50 ms."""
+    """From key to screen with all those sites: a median of at most 50 ms. A picture of another view
+    is drawn when its rows are there."""
     view = Pty(memattach, "live", many.pid, "--interval", "500ms")
     try:
         view.read_until(rb"many_\d+\.py:\d+")
         view.press(b"2")
-        view.drain(2)
-        # Something that only the new picture has, and that is known only from the answer.
-        keys = [(b"s", rb"HELD|PEAK|RATE|COUNT|FUNC|FILE|LIVE|\xce\x94"), (b"1", rb"many_\d+\.py"),
-                (b"2", rb"\xe2\x96[\xb8\xbe] "), (b"1", rb"many_\d+\.py"), (b"G", rb"many_|\d"),
-                (b"g", rb"many_|\d"), (b"S", rb"\xe2\x86[\x91\x93]"), (b"S", rb"\xe2\x86[\x91\x93]")]
+        settle(view, [memattach.daemon_pid(), view.process.pid])
+        arrow = rb"\xe2\x86[\x91\x93]"
+        keys = [(b"1", rb"\[1 sites\]"), (b"s", arrow), (b"S", arrow), (b"2", rb"\[2 tree\]"),
+                (b"S", arrow), (b"3", rb"\[3 flame\]"), (b"4", rb"\[4 threads\]")]
         times = []
-        for _ in range(4):
+        for _ in range(5):
             for key, pattern in keys:
                 view.drain(0.1)
                 pressed = view.press(key)
