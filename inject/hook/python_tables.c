@@ -88,14 +88,18 @@ static uint32_t ours(const struct table *table, const uint64_t words[MAX_WORDS +
 	return count;
 }
 
+/*
+ * Without pymalloc the domain's table is that of the RAW domain. Functions alone do not tell: since
+ * 3.15 tracemalloc has the same ones in every domain, and only their contexts differ.
+ */
 static bool is_pymalloc(const struct table *table, const uint64_t words[MAX_WORDS + 1])
 {
-	uint64_t raw[MAX_WORDS + 1];
+	uint64_t raw[MAX_WORDS + 1] = {0};
 
 	if (table->domain == ARENAS)
 		return true;
 	get(DOMAIN_RAW, raw);
-	return words[1] != raw[1];
+	return words[0] != raw[0] || words[1] != raw[1];
 }
 
 /* Takes what is in the table as the definition behind our thunks. */
