@@ -273,18 +273,35 @@ static void report(struct attach *attach)
 			       "objects are not counted.");
 }
 
+/* A process that replaces itself by another program (exec) under our hands makes one or the other
+ * step fail, with words that nobody understands. Each program has addresses of its own. */
+static int explain(pid_t pid, const struct ma_proc_auxv *before, int code, struct ma_error *error)
+{
+	struct ma_proc_auxv now;
+
+	if (code == MA_ERR_NO_PROCESS || !before->entry || ma_proc_auxv_read(pid, &now, NULL) ||
+	    !memcmp(before, &now, sizeof(now)))
+		return code;
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "attaching to process %d", pid);
+	ma_error_answer(error, "it replaced itself by another program (exec) meanwhile");
+	ma_error_remedy(error, "Nothing of ours is left in it. Run the command again.");
+	return MA_ERR_UNSAFE;
+}
+
 static int attach_process(void *request, void *result, int fds[MA_GUARDIAN_FDS],
 			  struct ma_error *error)
 {
 	struct attach attach = {.request = request, .result = result};
+	struct ma_proc_auxv program = {0};
 	uint32_t timeout_ms;
 	int failed;
 
+	ma_proc_auxv_read(attach.request->pid, &program, NULL);
 	attach.options = attach.request->options;
 	ma_install_init(&attach.install, false, 0, 0);
 	timeout_ms = attach.options->timeout_ms ? attach.options->timeout_ms : SAFE_POINT_MS;
 	attach.session = malloc(sizeof(*attach.session));
-	attach.loaded = malloc(sizeof(*attach.loaded));
+	attach.loaded = calloc(1, sizeof(*attach.loaded));
 	if (!attach.session || !attach.loaded)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "preparing the attach");
 	failed = ma_session_open(attach.session, attach.request->pid,
@@ -309,6 +326,7 @@ static int attach_process(void *request, void *result, int fds[MA_GUARDIAN_FDS],
 		attach.install.area_file.fd = -1;
 	} else {
 		attach.result->process = attach.session->view.process;
+		failed = explain(attach.request->pid, &program, failed, error);
 	}
 	ma_install_fini(&attach.install);
 	ma_session_close(attach.session);

@@ -6,6 +6,7 @@
 #include "inject/inspect.h"
 
 #include "inject/arch/arch.h"
+#include "inject/clock.h"
 #include "inject/memory_cache.h"
 #include "inject/permission.h"
 #include "proto/area.h"
@@ -20,6 +21,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { STARTING_MS = 100, STARTING_PAUSE_MS = 2 };
 
 static int not_a_process(pid_t pid, struct ma_error *error, const char *answer, const char *remedy)
 {
@@ -224,6 +227,30 @@ static int look(pid_t pid, struct ma_view *view, struct ma_error *error)
 	return code;
 }
 
+/* Did it become another program while we looked? Each has addresses of its own. */
+static bool was_replaced(const struct ma_view *view)
+{
+	struct ma_proc_auxv now;
+	return view->auxv.entry && !ma_proc_auxv_read(view->pid, &now, NULL) &&
+	       memcmp(&view->auxv, &now, sizeof now) != 0;
+}
+
+/* The same, more than once at a program that has just been started: it has no list of loaded
+ * objects yet, and what was read may be of the program before it. */
+static int look_again(pid_t pid, struct ma_view *view, struct ma_error *error)
+{
+	uint64_t patient_ns = ma_clock_ns() + STARTING_MS * MA_NS_PER_MS;
+	for (;;) {
+		int code = look(pid, view, error);
+		bool starting = code == MA_ERR_FAILED || code == MA_ERR_PROTOCOL;
+		if ((!starting && !was_replaced(view)) || ma_view_ended(view) ||
+		    ma_clock_ns() >= patient_ns)
+			return code;
+		ma_view_close(view);
+		ma_clock_pause(STARTING_PAUSE_MS * MA_NS_PER_MS);
+	}
+}
+
 /* A process that ended while it was read shows as any error; and what was read of one whose pid was
  * taken over by another is worth nothing. */
 static int still_there(const struct ma_view *view, int code, struct ma_error *error)
@@ -237,7 +264,7 @@ static int still_there(const struct ma_view *view, int code, struct ma_error *er
 
 int ma_view_open(pid_t pid, struct ma_view *view, struct ma_error *error)
 {
-	int code = look(pid, view, error);
+	int code = look_again(pid, view, error);
 	if (!code) {
 		struct ma_memory_cache *cache;
 		const struct ma_target_memory *memory =
@@ -275,7 +302,7 @@ int ma_view_refresh(struct ma_view *view, struct ma_error *error)
 int ma_process_inspect(pid_t pid, struct ma_process *process, struct ma_error *error)
 {
 	struct ma_view view;
-	int code = still_there(&view, look(pid, &view, error), error);
+	int code = still_there(&view, look_again(pid, &view, error), error);
 	*process = view.process;
 	ma_view_close(&view);
 	return code;

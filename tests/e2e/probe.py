@@ -160,9 +160,12 @@ def words_into(pid, areas):
     The dynamic loader remembers where its first memory ends (alloc_end of its minimal malloc), and the
     kernel may put an area of ours right there: that is no word into it.
     """
-    # The upper five bytes say in which 16 MiB a word points; what holds them is looked at closely.
-    heads = {struct.pack("<Q", start)[3:] for area in areas
-             for start in range(area.start >> 24 << 24, area.end, 1 << 24)}
+    # The upper five bytes of a word say in which 16 MiB it points, the upper four in which 4 GiB;
+    # what holds them is looked at closely.
+    low = 3 if sum(area.bytes for area in areas) < 1 << 28 else 4
+    block = 1 << 8 * low
+    heads = {struct.pack("<Q", start)[low:] for area in areas
+             for start in range(area.start // block * block, area.end, block)}
     found = []
     for area in maps(pid):
         if not area.name.startswith("/") or "x" in area.perms or OURS.search(area.name):
@@ -174,10 +177,10 @@ def words_into(pid, areas):
         for head in heads:
             at = data.find(head)
             while at >= 0:
-                if at % 8 == 3:
-                    word, = struct.unpack_from("<Q", data, at - 3)
+                if at % 8 == low:
+                    word, = struct.unpack_from("<Q", data, at - low)
                     if any(ours.start + ends <= word < ours.end for ours in areas):
-                        found.append(area.start + at - 3)
+                        found.append(area.start + at - low)
                 at = data.find(head, at + 1)
     return sorted(found)
 
