@@ -24,7 +24,7 @@ struct tree {
 	uint8_t *marks; /* bits below */
 };
 
-enum { MARK_MATCHES = 1, MARK_OPEN = 2 };
+enum { MARK_MATCHES = 1, MARK_OPEN = 2, MARK_PATH = 4 /* to the node whose rank is wanted */ };
 
 static void tree_fini(struct tree *tree)
 {
@@ -133,6 +133,10 @@ static void mark_open(struct tree *tree)
 	for (size_t i = 0; i < query->n_open; i++)
 		if (query->open[i] < tree->count)
 			tree->marks[query->open[i]] |= MARK_OPEN;
+	if (query->selected < tree->count)
+		for (uint32_t node = (uint32_t)query->selected; node;
+		     node = tree->nodes[node].parent)
+			tree->marks[node] |= MARK_PATH;
 	if (!query->open_heaviest)
 		return;
 	double whole = weight_of(tree, 0);
@@ -156,21 +160,35 @@ struct waiting {
 	uint32_t depth;
 };
 
-/* Puts the children of a node, in order, on the stack, the first on top. */
-static uint32_t push_children(struct tree *tree, uint32_t node, uint32_t depth,
+/*
+ * Puts the children of a node on the stack, the first on top. In order are as many as the page
+ * still has rows for, and all up to the one that leads to the node whose rank is wanted: of a
+ * hundred thousand children hardly any is seen, and putting them all in order is what would cost.
+ */
+static uint32_t push_children(struct tree *tree, const struct waiting *parent, uint32_t rows_wanted,
 			      struct waiting *stack, uint32_t used,
 			      struct ma_viewer_entry_rank *entries)
 {
-	uint32_t count = 0;
-	for (uint32_t at = tree->first_child[node]; at; at = tree->next_child[at]) {
+	const struct ma_viewer_answer *answer = tree->answer;
+	uint32_t count = 0, ordered = rows_wanted;
+	struct ma_viewer_entry_rank path = {.item = 0};
+	for (uint32_t at = tree->first_child[parent->node]; at; at = tree->next_child[at]) {
 		if (!tree->sums[at].sites)
 			continue;
-		double value = ma_viewer_sum_column(&tree->sums[at], tree->answer->query->sort);
-		entries[count++] = (struct ma_viewer_entry_rank){value, at, tree->nodes[at].line};
+		double value = ma_viewer_sum_column(&tree->sums[at], answer->query->sort);
+		entries[count] = (struct ma_viewer_entry_rank){value, at, tree->nodes[at].line};
+		if (tree->marks[at] & MARK_PATH)
+			path = entries[count];
+		count++;
 	}
-	ma_viewer_order(tree->answer, entries, count, 0, count);
+	uint32_t before = 0;
+	for (uint32_t i = 0; path.item && i < count; i++)
+		before += ma_viewer_before(answer, &entries[i], &path);
+	if (path.item && before + 1 > ordered)
+		ordered = before + 1;
+	ma_viewer_order(answer, entries, count, 0, ordered);
 	for (uint32_t i = count; i > 0; i--)
-		stack[used++] = (struct waiting){entries[i - 1].item, depth};
+		stack[used++] = (struct waiting){entries[i - 1].item, parent->depth + 1};
 	return used;
 }
 
@@ -192,7 +210,10 @@ static bool walk(struct tree *tree, struct waiting *stack, struct ma_viewer_entr
 	if (!rows)
 		return false;
 	answer->view->row = rows;
-	uint32_t used = push_children(tree, 0, 0, stack, 0, entries), number = 0;
+	uint64_t end = (uint64_t)query->offset + limit;
+	/* The root is no row: its children are at depth 0. */
+	const struct waiting root = {0, UINT32_MAX};
+	uint32_t used = push_children(tree, &root, (uint32_t)end, stack, 0, entries), number = 0;
 	for (; used; number++) {
 		struct waiting at = stack[--used];
 		bool open = tree->marks[at.node] & MARK_OPEN;
@@ -207,7 +228,8 @@ static bool walk(struct tree *tree, struct waiting *stack, struct ma_viewer_entr
 			rows[answer->view->n_row++] = row;
 		}
 		if (open)
-			used = push_children(tree, at.node, at.depth + 1, stack, used, entries);
+			used = push_children(tree, &at, end > number ? (uint32_t)(end - number) : 0,
+					     stack, used, entries);
 	}
 	answer->view->row_count = number;
 	return true;
