@@ -20,6 +20,8 @@ void ma_boot_fill(struct ma_boot *boot, const struct ma_session *session, uint64
 	boot->dlsym = call[MA_CALL_DLSYM].value;
 	boot->dlerror = call[MA_CALL_DLERROR].value;
 	boot->dlclose = call[MA_CALL_DLCLOSE].value;
+	boot->list_lock = call[MA_CALL_LIST_LOCK].value;
+	boot->list_unlock = call[MA_CALL_LIST_UNLOCK].value;
 	boot->pthread_create = call[MA_CALL_PTHREAD_CREATE].value;
 	boot->pthread_attr_init = call[MA_CALL_PTHREAD_ATTR_INIT].value;
 	boot->pthread_attr_setstack = call[MA_CALL_PTHREAD_ATTR_SETSTACK].value;

@@ -23,6 +23,8 @@ enum ma_call {
 	MA_CALL_PTHREAD_ATTR_SETDETACHSTATE,
 	MA_CALL_PTHREAD_ATTR_DESTROY,
 	MA_CALL_PTHREAD_SELF,
+	MA_CALL_LIST_LOCK, /* of the list of open files, which fork() takes; 0 = no such lock */
+	MA_CALL_LIST_UNLOCK,
 	MA_CALL_COUNT,
 };
 

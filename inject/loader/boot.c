@@ -17,6 +17,7 @@ typedef void *dlopen_fn(const char *path, int flags);
 typedef void *dlsym_fn(void *handle, const char *name);
 typedef const char *dlerror_fn(void);
 typedef int dlclose_fn(void *handle);
+typedef void lock_fn(void);
 typedef int hook_fn(struct ma_hook_config *config);
 typedef int attr_fn(void *attr);
 typedef int attr_setstack_fn(void *attr, void *stack, uint64_t bytes);
@@ -75,13 +76,20 @@ static void say_state(struct ma_resident *resident, uint32_t state)
 		thunks->config = 0;
 }
 
+/* No other thread forks while the library is being unmapped (inject/hook/unload.c). */
 static int close_library(struct ma_resident *resident)
 {
-	int failed =
-		FUNCTION(dlclose_fn, resident->boot.dlclose)((void *)resident->config.dl_handle);
+	struct ma_hook_config *config = &resident->config;
+	int failed;
 
+	config->fork_locked = 0;
+	config->fork_lock = resident->boot.list_unlock ? resident->boot.list_lock : 0;
+	failed = FUNCTION(dlclose_fn, resident->boot.dlclose)((void *)config->dl_handle);
+	config->fork_lock = 0;
+	if (config->fork_locked)
+		FUNCTION(lock_fn, resident->boot.list_unlock)();
 	if (!failed)
-		resident->config.dl_handle = 0;
+		config->dl_handle = 0;
 	return failed;
 }
 

@@ -94,6 +94,8 @@ struct ma_boot {
 	uint64_t dlsym;
 	uint64_t dlerror; /* may be 0 */
 	uint64_t dlclose;
+	uint64_t list_lock; /* may be 0, with list_unlock */
+	uint64_t list_unlock;
 	uint64_t pthread_create;
 	uint64_t pthread_attr_init;
 	uint64_t pthread_attr_setstack;

@@ -181,6 +181,7 @@ class Parsers:
 
 def in_child():
     """Works, allocates and imports; hangs only if a lock was left locked, and then not for ever."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(30)
     import xml.parsers.expat
     parser = xml.parsers.expat.ParserCreate()

@@ -40,7 +40,7 @@ def findings(hook, wants_tls):
     if found != EXPORTS:
         yield "exports or needs %r, should be %r" % (found, EXPORTS)
     dynamic = tool("readelf", "-dW", hook)
-    for unwanted in ("(NEEDED)", "(TEXTREL)", "(INIT)", "(INIT_ARRAY)", "(FINI", "(SONAME)"):
+    for unwanted in ("(NEEDED)", "(TEXTREL)", "(INIT)", "(INIT_ARRAY)", "(FINI)", "(SONAME)"):
         if unwanted in dynamic:
             yield "its dynamic section has " + unwanted
     if "NOW" not in dynamic:

@@ -25,7 +25,7 @@
 #include "inject/proof.h"
 #include "trace_target.h"
 
-#define INSIDE __attribute__((section("inside"), noinline, noclone))
+#define INSIDE __attribute__((section("inside"), noinline, used))
 
 extern const char __start_inside[], __stop_inside[]; /* by the linker, of the section */
 
