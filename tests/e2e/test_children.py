@@ -137,7 +137,7 @@ def test_children_each_with_its_own_figures(memattach, start, gunicorn, tmp_path
     memattach.ok("detach", "--children", master.pid)
     for pid in [master.pid] + workers:
         assert probe.words_into(pid, probe.our_maps(pid)) == []
-    assert master.answering() == set(workers)
+    wait_until(lambda: master.answering() == set(workers), what="answers of all workers")
     assert master.workers() == sorted(workers), "a worker was replaced"
     master.process.send_signal(signal.SIGTERM)
     assert master.process.wait(30) == 0

@@ -110,6 +110,17 @@ def work_stacks(memattach, ledger):
                for frame in document["threads"][0]["frames"]), document
 
 
+def work_live(memattach, ledger):
+    # On no terminal: a table or a line of JSON every now and then.
+    limits = ("--interval", "200ms", "--duration", "1s")
+    text = memattach.ok("live", *limits, ledger.pid).text
+    assert str(ledger.pid) in text and "ledger.py:" in text, text
+    lines = memattach.ok("--live", "--json", *limits, ledger.pid).out.splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        assert json.loads(line)["pid"] == ledger.pid, line
+
+
 def work_daemon(memattach, ledger):
     other = program.Memattach()
     try:
@@ -129,7 +140,7 @@ def work_daemon(memattach, ledger):
 
 
 WORK = {"": work_summary, "ps": work_ps, "attach": work_attach, "detach": work_detach,
-        "status": work_status, "dump": work_dump, "stacks": work_stacks,
+        "status": work_status, "dump": work_dump, "live": work_live, "stacks": work_stacks,
         "doctor": work_doctor, "daemon": work_daemon}
 
 
