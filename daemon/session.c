@@ -303,6 +303,7 @@ bool ma_session_is_tracking(struct ma_session *session)
 		return false;
 	/* What happened before the question belongs into the answer. */
 	ma_session_ingest(session, now_monotonic_ms(), false);
+	ma_threads_refresh(&session->threads, session->map.area, session->process.proc_fd, false);
 	return true;
 }
 
