@@ -24,9 +24,10 @@ const struct ma_option ma_options_table[] = {
 	{"forget", 0, MA_OPTION_FLAG, NULL, FIELD(forget), BIT(DETACH),
 	 "also forget the last state of processes that ended"},
 	{"sample", 0, MA_OPTION_SAMPLE, "SIZE|exact|CLASSES", FIELD(sample), ATTACHING,
-	 "one sample in SIZE bytes on average (4KiB to 64MiB), and keep to it; exact: every allocation; "
-	 "by size as in '{128: 1e-4, 8192: 0.1}': those below 128 bytes with this chance, then those "
-	 "below 8192, and all larger ones (default: 64KiB, steered to keep --overhead)"},
+	 "one sample in SIZE bytes on average (4KiB to 64MiB), and keep to it; exact: every "
+	 "allocation; by size as in '{128: 1e-4, 8192: 0.1}': those below 128 bytes with this "
+	 "chance, then those below 8192, and all larger ones (default: 64KiB, steered to keep "
+	 "--overhead)"},
 	{"overhead", 0, MA_OPTION_PERCENT, "P", FIELD(overhead_ratio), ATTACHING,
 	 "what the tracking may cost the process (default: 2%)"},
 	{"wait", 0, MA_OPTION_DURATION, "T", FIELD(wait_ms), BIT(SUMMARY) | BIT(DUMP),

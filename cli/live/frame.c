@@ -124,6 +124,9 @@ static void draw_tabs(struct ma_frame *frame)
 	if (room < 8)
 		return;
 	struct ma_text right = {0}, cut = {0};
+	bool reading = view && view->indexed < 1;
+	if (reading)
+		ma_text_addf(&right, "reading %s  ", ma_compact_share(view->indexed).text);
 	if (model->filter[0]) {
 		ma_text_add(&right, "/");
 		ma_display_escape(&right, model->filter);
@@ -132,7 +135,7 @@ static void draw_tabs(struct ma_frame *frame)
 	ma_display_escape(&right, thread);
 	ma_display_add_start(&cut, ma_text_string(&right), (unsigned)room);
 	ma_canvas_right(row, column + 2, room,
-			model->filter[0] || model->thread ? MA_ROLE_WARN : MA_ROLE_FAINT,
+			model->filter[0] || model->thread || reading ? MA_ROLE_WARN : MA_ROLE_FAINT,
 			ma_text_string(&cut));
 	ma_text_fini(&right);
 	ma_text_fini(&cut);

@@ -23,6 +23,7 @@
 enum {
 	ENDED_INTERVAL_MS = 2000, /* what ended changes no more */
 	DRAW_WAIT_MS = 50,        /* for an answer, before the picture is drawn without it */
+	KEY_WAIT_MS = 500,        /* for the rows that a key may be about, before it is taken */
 	LEAST_INTERVAL_MS = 50,
 };
 
@@ -37,6 +38,7 @@ struct live {
 	uint64_t ask_ms;  /* when to ask again */
 	uint64_t draw_ms; /* when to draw, UINT64_MAX: there is nothing new */
 	uint64_t end_ms;  /* of --duration; UINT64_MAX: none */
+	uint64_t keys_ms; /* keys wait for an answer until then; 0: they do not */
 };
 
 static uint64_t monotonic_ms(void)
@@ -152,13 +154,23 @@ static void dump(struct live *live, uint64_t now_ms)
 	draw_by(live, now_ms);
 }
 
-/* Takes all keys that are there. Returns whether to go on. */
+/* Must further keys wait? What was typed ahead is meant for rows that are still to come. */
+static bool keys_wait(struct live *live, uint64_t now_ms)
+{
+	if (ma_model_is_current(&live->model) || live->model.gone[0])
+		live->keys_ms = 0;
+	else if (!live->keys_ms)
+		live->keys_ms = now_ms + KEY_WAIT_MS;
+	return live->keys_ms && now_ms < live->keys_ms;
+}
+
+/* Takes the keys that are there. Returns whether to go on. */
 static bool take_keys(struct live *live, bool closed, enum ma_live_end *end)
 {
 	struct ma_key key;
 	bool any = false;
 	uint64_t now_ms = monotonic_ms();
-	while (ma_input_read(&key)) {
+	while (!keys_wait(live, now_ms) && ma_input_read(&key)) {
 		any = true;
 		switch (ma_model_key(&live->model, &key, now_ms)) {
 		case MA_WISH_LEAVE:
@@ -179,7 +191,7 @@ static bool take_keys(struct live *live, bool closed, enum ma_live_end *end)
 	if (any)
 		draw_by(live, now_ms + (live->model.asks ? DRAW_WAIT_MS : 0));
 	/* Readable, and nothing to read: the terminal is gone. */
-	return any || !closed;
+	return any || live->keys_ms || !closed;
 }
 
 static bool take_signals(struct live *live)
@@ -202,6 +214,8 @@ static int wait_ms(const struct live *live, uint64_t now_ms)
 		until_ms = live->draw_ms;
 	if (live->end_ms < until_ms)
 		until_ms = live->end_ms;
+	if (live->keys_ms && live->keys_ms < until_ms)
+		until_ms = live->keys_ms;
 	if (now_ms < live->model.notice_until_ms && live->model.notice_until_ms < until_ms)
 		until_ms = live->model.notice_until_ms;
 	return until_ms > now_ms ? (int)(until_ms - now_ms) : 0;
@@ -225,8 +239,9 @@ static void watch(struct live *live, enum ma_live_end *end)
 		}
 		if (now_ms >= live->draw_ms)
 			draw(live, now_ms);
+		bool waits = keys_wait(live, now_ms);
 		struct pollfd fds[] = {
-			{.fd = live->screen.key_fd, .events = POLLIN},
+			{.fd = waits ? -1 : live->screen.key_fd, .events = POLLIN},
 			{.fd = live->screen.signal_fd, .events = POLLIN},
 			{.fd = live->link.fd, .events = POLLIN},
 		};
@@ -234,11 +249,12 @@ static void watch(struct live *live, enum ma_live_end *end)
 			continue;
 		if (fds[1].revents && !take_signals(live))
 			return;
-		if (fds[0].revents &&
-		    !take_keys(live, (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0, end))
-			return;
 		if (fds[2].revents)
 			receive(live, monotonic_ms());
+		/* ncurses may hold keys that were typed ahead, which no poll tells of. */
+		bool closed = (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+		if ((fds[0].revents || waits) && !take_keys(live, closed, end))
+			return;
 	}
 }
 

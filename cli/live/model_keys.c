@@ -292,6 +292,22 @@ static void enter_layer(struct ma_model *model)
 	model->asks = true;
 }
 
+static void show_threads(struct ma_model *model)
+{
+	model->layer = MA_LAYER_THREADS;
+	model->threads_list = (struct ma_list){.page = model->threads_list.page};
+	model->asks = true;
+}
+
+/* Closes the tree, but for the heaviest branch if that is wanted. */
+static void close_all(struct ma_model *model, bool but_heaviest)
+{
+	model->open.count = 0;
+	model->open_heaviest = but_heaviest;
+	ma_list_home(&model->lists[MA_TAB_TREE]);
+	model->asks = true;
+}
+
 static enum ma_wish obey(struct ma_model *model, enum ma_command_key command, uint64_t now_ms)
 {
 	struct ma_list *list = ma_model_list(model);
@@ -343,16 +359,11 @@ static enum ma_wish obey(struct ma_model *model, enum ma_command_key command, ui
 		freeze(model);
 		break;
 	case MA_DO_THREAD:
-		model->layer = MA_LAYER_THREADS;
-		model->threads_list = (struct ma_list){.page = model->threads_list.page};
-		model->asks = true;
+		show_threads(model);
 		break;
 	case MA_DO_OPEN_HEAVIEST:
 	case MA_DO_CLOSE_ALL:
-		model->open.count = 0;
-		model->open_heaviest = command == MA_DO_OPEN_HEAVIEST;
-		ma_list_home(&model->lists[MA_TAB_TREE]);
-		model->asks = true;
+		close_all(model, command == MA_DO_OPEN_HEAVIEST);
 		break;
 	case MA_DO_DUMP:
 		begin_dump(model);

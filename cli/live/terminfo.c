@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of terminal descriptions, made by scripts/gen-terminfo; see terminfo.h. */
+/* The choice of a terminal's description; see terminfo.h. */
 #include "cli/live/terminfo.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const struct ma_terminfo entries[] = {
-#include "cli/live/terminfo_entries.inc"
-};
 
 /* Terminals by how their names begin. What is not here behaves like xterm in all that we use. */
 static const struct {
@@ -31,9 +27,9 @@ static bool begins(const char *text, const char *prefix)
 
 static const struct ma_terminfo *find(const char *name)
 {
-	for (size_t i = 0; name && i < sizeof entries / sizeof entries[0]; i++)
-		if (strcmp(entries[i].name, name) == 0)
-			return &entries[i];
+	for (size_t i = 0; name && i < ma_terminfo_entry_count; i++)
+		if (strcmp(ma_terminfo_entries[i].name, name) == 0)
+			return &ma_terminfo_entries[i];
 	return NULL;
 }
 

@@ -7,10 +7,16 @@
 #ifndef MA_CLI_LIVE_TERMINFO_H
 #define MA_CLI_LIVE_TERMINFO_H
 
+#include <stddef.h>
+
 struct ma_terminfo {
 	const char *name;        /* what to call the terminal: in place of $TERM */
 	const char *description; /* for $TERMINFO */
 };
+
+/* All there are: made by scripts/gen-terminfo at the build. */
+extern const struct ma_terminfo ma_terminfo_entries[];
+extern const size_t ma_terminfo_entry_count;
 
 /* The one for a terminal called `term`, or the nearest; NULL: for that none will do. */
 const struct ma_terminfo *ma_terminfo_nearest(const char *term);

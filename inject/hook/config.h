@@ -57,27 +57,28 @@ enum ma_fn {
  * The thunk page: two pages from one memfd named "memattach-thunks". The first, r-x, holds
  * MA_FN_COUNT thunks of MA_THUNK_BYTES: endbr64; jmp *target[i](%rip). The second, private and
  * rw-, is struct ma_thunk_data. It stays after detach, with every target[i] = next[i], because
- * somebody may have copied a thunk's address; the next attach finds it in /proc/PID/maps and uses it
- * again.
+ * somebody may have copied a thunk's address; the next attach finds it in /proc/PID/maps and uses
+ * it again.
  */
 enum { MA_THUNK_BYTES = 16, MA_THUNK_PAGES = 2 };
 #define MA_THUNK_MEMFD "memattach-thunks"
 #define MA_THUNK_MAGIC UINT64_C(0x6b6e7568745f616d) /* "ma_thunk" */
 
 enum ma_thunk_state {
-	MA_THUNKS_IDLE = 0,	 /* no hook: nothing of ours but this page */
+	MA_THUNKS_IDLE = 0,      /* no hook: nothing of ours but this page */
 	MA_THUNKS_INSTALLED = 1, /* slots lead here; config says where the hook is */
 	MA_THUNKS_LINGERING = 2, /* slots are restored, the hook is still mapped: unload unproven */
 };
 
 struct ma_thunk_data {
-	uint64_t magic;	  /* MA_THUNK_MAGIC */
-	uint32_t abi;	  /* MA_HOOK_ABI of the hook that wrote this */
-	uint32_t state;	  /* enum ma_thunk_state */
+	uint64_t magic;   /* MA_THUNK_MAGIC */
+	uint32_t abi;     /* MA_HOOK_ABI of the hook that wrote this */
+	uint32_t state;   /* enum ma_thunk_state */
 	char release[32]; /* memattach's version, NUL-terminated */
 	uint64_t config;  /* address of struct ma_hook_config, 0 when idle */
-	uint64_t escaped; /* bit d: domain d's table was foreign at the last stop, so that somebody's
-			     allocator may still call our thunks (bit 3: the arenas' table) */
+	uint64_t
+		escaped; /* bit d: domain d's table was foreign at the last stop, so that somebody's
+			    allocator may still call our thunks (bit 3: the arenas' table) */
 	uint64_t reserved[3];
 	uint64_t target[MA_FN_COUNT]; /* where thunk i jumps; one aligned store switches it */
 	uint64_t next[MA_FN_COUNT];   /* the definition behind thunk i; 0 = thunk not in use */
@@ -85,7 +86,7 @@ struct ma_thunk_data {
 
 /* What a pass under the loader's lock is to do. */
 enum ma_pass {
-	MA_PASS_NONE = 0, /* while the hook runs, as PATCH: the target has loaded something */
+	MA_PASS_NONE = 0,    /* while the hook runs, as PATCH: the target has loaded something */
 	MA_PASS_PATCH = 1,   /* patch slots of every object, free-like functions first */
 	MA_PASS_RESTORE = 2, /* put back every slot that still holds our thunk */
 };
@@ -95,42 +96,45 @@ enum ma_pass {
  * before the hook is loaded, except the part below "results". All pointers are target addresses.
  */
 struct ma_hook_config {
-	uint32_t abi; /* MA_HOOK_ABI; the hook refuses another */
+	uint32_t abi;  /* MA_HOOK_ABI; the hook refuses another */
 	uint32_t mode; /* enum ma_mode */
-	uint64_t area;	      /* struct ma_area, mapped shared */
+	uint64_t area; /* struct ma_area, mapped shared */
 	uint64_t area_bytes;
-	uint64_t gate;	      /* private anonymous page, MADV_WIPEONFORK; its first word: 1 = on */
-	uint64_t thunk_code;  /* the thunk page, code */
-	uint64_t thunk_data;  /* struct ma_thunk_data */
-	uint64_t r_debug;     /* struct r_debug of the dynamic loader: the link map's head */
-	uint64_t dl_handle;   /* of the hook, stored by the boot code after dlopen */
-	uint64_t dlsym;	      /* libc's; running a pass = dlsym(dl_handle, "ma_hook_pass") */
-	uint64_t exe_phdr;    /* the executable's program headers: AT_PHDR of its auxiliary vector */
-	uint64_t exe_phnum;   /* AT_PHNUM; 0 = unknown, then its slots are left alone */
-	uint64_t next[MA_FN_SYMBOLS]; /* first definition in link-map order; 0 = none in this process */
+	uint64_t gate;       /* private anonymous page, MADV_WIPEONFORK; its first word: 1 = on */
+	uint64_t thunk_code; /* the thunk page, code */
+	uint64_t thunk_data; /* struct ma_thunk_data */
+	uint64_t r_debug;    /* struct r_debug of the dynamic loader: the link map's head */
+	uint64_t dl_handle;  /* of the hook, stored by the boot code after dlopen */
+	uint64_t dlsym;      /* libc's; running a pass = dlsym(dl_handle, "ma_hook_pass") */
+	uint64_t exe_phdr;   /* the executable's program headers: AT_PHDR of its auxiliary vector */
+	uint64_t exe_phnum;  /* AT_PHNUM; 0 = unknown, then its slots are left alone */
+	uint64_t next[MA_FN_SYMBOLS]; /* first definition in link-map order; 0 = none in this
+					 process */
 	uint64_t py_get_allocator;    /* PyMem_GetAllocator(int domain, PyMemAllocatorEx *) */
 	uint64_t py_set_allocator;
 	uint64_t py_get_arena_allocator; /* PyObject_GetArenaAllocator(PyObjectArenaAllocator *) */
 	uint64_t py_set_arena_allocator;
 	uint64_t py_thread_state; /* PyGILState_GetThisThreadState() */
-	uint64_t py_runtime;	  /* &_PyRuntime */
+	uint64_t py_runtime;      /* &_PyRuntime */
 	struct ma_py_layout layout;
-	uint32_t tid_offset;   /* of the thread id in the thread control block (from %fs:0); 0 = none */
-	uint32_t small_limit;  /* requests up to this many bytes are counted at OBJ/MEM: 512, less what
-				  the debug allocators add; 0 = pymalloc not in use, tables untouched */
-	uint32_t pass;	       /* enum ma_pass: what the next ma_hook_pass does */
-	uint32_t tls_slots;    /* 1: this is the build that keys its slots by the thread pointer */
+	uint32_t tid_offset;  /* of the thread id in the thread control block (from %fs:0); 0 = none
+			       */
+	uint32_t small_limit; /* requests up to this many bytes are counted at OBJ/MEM: 512, less
+				 what the debug allocators add; 0 = pymalloc not in use, tables
+				 untouched */
+	uint32_t pass;        /* enum ma_pass: what the next ma_hook_pass does */
+	uint32_t tls_slots;   /* 1: this is the build that keys its slots by the thread pointer */
 
 	/* results, written by hook and boot code */
-	int32_t status;		/* 0, or a negative errno-like value of the step that failed */
-	uint32_t step;		/* enum ma_boot_step: the last one that was begun */
-	uint64_t hook_base;	/* load address and end of the hook's mapping, for the proof */
+	int32_t status;     /* 0, or a negative errno-like value of the step that failed */
+	uint32_t step;      /* enum ma_boot_step: the last one that was begun */
+	uint64_t hook_base; /* load address and end of the hook's mapping, for the proof */
 	uint64_t hook_end;
-	uint64_t slots_patched; /* by the last pass */
-	uint64_t slots_foreign; /* left alone by the last restore: they no longer held our thunk */
+	uint64_t slots_patched;  /* by the last pass */
+	uint64_t slots_foreign;  /* left alone by the last restore: they no longer held our thunk */
 	uint32_t tables_foreign; /* bit d: domain d's table no longer held our thunks; left alone */
-	uint32_t passes_failed; /* mprotect refused, unreadable dynamic section */
-	char message[256];	/* dlerror's text, when dlopen failed */
+	uint32_t passes_failed;  /* mprotect refused, unreadable dynamic section */
+	char message[256];       /* dlerror's text, when dlopen failed */
 
 	/* for the unloading (hook/unload.c); fork_lock is 0 at all other times */
 	uint64_t fork_lock;   /* libc's _IO_list_lock, which fork() takes in the parent */
@@ -142,14 +146,12 @@ struct ma_hook_config {
  * The hook's exported symbols, found by dlsym:
  *   int ma_hook_prepare(struct ma_hook_config *)  checks the config, sets the hook's globals; no
  *                                                 effect on the target yet. 0 or negative.
- *   ma_hook_pass                                  an IFUNC: its resolver runs config->pass under the
- *                                                 dynamic loader's lock, inside dlsym.
- *   int ma_hook_start(struct ma_hook_config *)    thunk targets -> hook, Python tables -> thunks,
- *                                                 gate on. Called after the patch pass.
- *   int ma_hook_stop(struct ma_hook_config *)     gate off, thunk targets -> next, Python tables
- *                                                 restored where they still hold our thunks. Called
- *                                                 before the restore pass.
- * All are called on a thread that holds no lock of ours, without the GIL.
+ *   ma_hook_pass                                  an IFUNC: its resolver runs config->pass under
+ * the dynamic loader's lock, inside dlsym. int ma_hook_start(struct ma_hook_config *)    thunk
+ * targets -> hook, Python tables -> thunks, gate on. Called after the patch pass. int
+ * ma_hook_stop(struct ma_hook_config *)     gate off, thunk targets -> next, Python tables restored
+ * where they still hold our thunks. Called before the restore pass. All are called on a thread that
+ * holds no lock of ours, without the GIL.
  */
 
 #endif

@@ -58,12 +58,22 @@ class Pty:
             self.seen += os.read(self.fd, 65536)
         return time.monotonic()
 
-    def drain(self, seconds):
+    def picture(self, pattern, seconds=30):
+        """Draws the screen anew until the pattern is on it: what changes is sent in pieces else."""
+        end = time.monotonic() + seconds
+        while True:
+            self.press(b"\x0c")
+            self.drain(0.3, keep=True)
+            if re.search(pattern, self.seen):
+                return self.seen
+            assert time.monotonic() < end, "no /%r/ within %g s: %r" % (pattern, seconds, self.seen)
+
+    def drain(self, seconds, keep=False):
         """Reads for a while, so that the view is never kept from writing."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if select.select([self.fd], [], [], 0.05)[0]:
-                self.seen = os.read(self.fd, 65536)
+                self.seen = (self.seen if keep else b"") + os.read(self.fd, 65536)
 
     def press(self, key):
         self.seen = b""
@@ -85,14 +95,16 @@ def many(start, python, memattach):
     return target
 
 
-def settle(view, pids):
-    """Waits until what is done once, the index of all sites, is done."""
-    def is_calm():
-        before = sum(map(cpu_seconds, pids))
-        view.drain(1)
-        return sum(map(cpu_seconds, pids)) - before < 0.1
+# What only the picture of a view has, when its rows are there.
+VIEWS = {"sites": (b"1", rb"many_\d+\.py"), "tree": (b"2", rb"\xe2\x96[\xb8\xbe] "),
+         "flame": (b"3", rb"everything"), "threads": (b"4", rb"THREAD")}
 
-    wait_until(is_calm, 90, "the end of the preparations")
+
+def settle(view, name):
+    """Shows a view and waits until what is done once, the index of all sites, is done."""
+    key, pattern = VIEWS[name]
+    view.press(key)
+    view.picture(rb"(?s)\A(?!.*reading).*all threads.*" + pattern, 120)
 
 
 def test_many_sites_are_cheap(many, memattach):
@@ -102,9 +114,8 @@ def test_many_sites_are_cheap(many, memattach):
         view.read_until(rb"many_\d+\.py:\d+")
         pids = [memattach.daemon_pid(), view.process.pid]
         shares = {}
-        for key, name in (b"1", "sites"), (b"2", "tree"), (b"3", "flame"), (b"4", "threads"):
-            view.press(key)
-            settle(view, pids)
+        for name in VIEWS:
+            settle(view, name)
             before = sum(map(cpu_seconds, pids))
             began = time.monotonic()
             view.drain(WATCH_SECONDS)
@@ -121,8 +132,7 @@ def test_keys_are_answered_at_once(many, memattach):
     view = Pty(memattach, "live", many.pid, "--interval", "500ms")
     try:
         view.read_until(rb"many_\d+\.py:\d+")
-        view.press(b"2")
-        settle(view, [memattach.daemon_pid(), view.process.pid])
+        settle(view, "tree")
         arrow = rb"\xe2\x86[\x91\x93]"
         keys = [(b"1", rb"\[1 sites\]"), (b"s", arrow), (b"S", arrow), (b"2", rb"\[2 tree\]"),
                 (b"S", arrow), (b"3", rb"\[3 flame\]"), (b"4", rb"\[4 threads\]")]
@@ -168,8 +178,7 @@ def test_a_stopped_viewer_slows_nobody(named, memattach):
         assert cpu_seconds(daemon) - before < 1.0
         os.kill(view.process.pid, signal.SIGCONT)
         named.ask("grow", "large", 9)
-        view.seen = b""
-        view.read_until(rb"21\.\d")
+        view.picture(rb"21\.\dM")
     finally:
         view.close()
 
@@ -219,12 +228,8 @@ def test_two_viewers(named, memattach):
         second.press(b"/large\r")
         first.drain(0.5)
         second.drain(0.5)
-        first.press(b"\x0c")
-        first.read_until(b"hold_small")
-        assert b"hold_large" not in first.seen
-        second.press(b"\x0c")
-        second.read_until(b"hold_large")
-        assert b"hold_small" not in second.seen
+        assert b"hold_large" not in first.picture(b"hold_small")
+        assert b"hold_small" not in second.picture(b"hold_large")
     finally:
         first.close()
         second.close()

@@ -52,8 +52,11 @@ def kill_once(pid, chance, longest_s):
         victim = guardian_of(run.pid)
         if victim and time.monotonic() >= moment:
             # A child of a process that waits for it: the number cannot be somebody else's.
-            os.kill(victim, signal.SIGKILL)
-            killed = True
+            try:
+                os.kill(victim, signal.SIGKILL)
+                killed = True
+            except ProcessLookupError:
+                pass  # it has just ended by itself
     run.communicate()
     return killed
 

@@ -90,7 +90,9 @@ static void test_ident_refused(void **state)
 	REFUSED(version++);
 	REFUSED(area_bytes--);
 	REFUSED(mode = 0);
-	REFUSED(mode = 3);
+	REFUSED(mode = MA_MODE_CLASSES); /* there are no classes */
+	REFUSED(mode = MA_MODE_CLASSES + 1);
+	REFUSED(size_rate_count = 1); /* not in this mode */
 	REFUSED(mode = MA_MODE_EXACT);
 	REFUSED(area_address += 8);
 	REFUSED(area_address = UINT64_C(1) << 47);
@@ -103,6 +105,36 @@ static void test_ident_refused(void **state)
 	area->ident = good;
 	memset(area->ident.python_build_id, 'x', sizeof area->ident.python_build_id);
 	assert_int_equal(check(bytes), MA_ERR_PROTOCOL);
+}
+
+static void test_size_rates(void **state)
+{
+	(void)state;
+	const uint64_t bytes = MA_AREA_SAMPLED_BYTES;
+	area->ident.mode = MA_MODE_CLASSES;
+	area->ident.size_rate_count = 3;
+	area->ident.size_rates[0] = (struct ma_size_rate){128, 1, MA_RATE_CHANCE | 1, 0};
+	area->ident.size_rates[1] = (struct ma_size_rate){8192, 1, UINT32_MAX, 0};
+	area->ident.size_rates[2] = (struct ma_size_rate){UINT64_MAX, UINT64_MAX, 0, 0};
+	const struct ma_area_ident good = area->ident;
+	assert_int_equal(check(bytes), 0);
+
+#define REFUSED(change)                                                                            \
+	do {                                                                                       \
+		area->ident.change;                                                                \
+		assert_int_equal(check(bytes), MA_ERR_PROTOCOL);                                   \
+		area->ident = good;                                                                \
+		assert_int_equal(check(bytes), 0);                                                 \
+	} while (0)
+	REFUSED(size_rate_count = 0);
+	REFUSED(size_rate_count = 2); /* the last class must take every size */
+	REFUSED(size_rate_count = MA_SIZE_RATES + 1);
+	REFUSED(size_rate_count = UINT32_MAX);
+	REFUSED(size_rates[0].below_bytes = 0);
+	REFUSED(size_rates[1].below_bytes = 128);
+	REFUSED(size_rates[2].below_bytes--);
+	REFUSED(size_rates[0].rate = MA_RATE_CHANCE); /* a chance of 0 */
+#undef REFUSED
 }
 
 static struct ma_event event_number(uint64_t number)
@@ -392,6 +424,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_ident_accepted),
 		TEST(test_ident_refused),
+		TEST(test_size_rates),
 		TEST(test_ring_wraps_around),
 		TEST(test_ring_full_and_impossible),
 		TEST(test_event),

@@ -3,6 +3,7 @@
  * Is anybody inside a piece of code? Threads of a child that are in it, will return to it, are in a
  * signal handler above it, or have merely left words behind.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,7 +45,7 @@ static void wait_outside(void)
 	if (flags.asleep && recv(flags.socket[0], &byte, 1, 0) != 1)
 		dprintf(STDOUT_FILENO, "interrupted\n");
 	while (!__atomic_load_n(&flags.leave, __ATOMIC_ACQUIRE))
-		usleep(1000);
+		poll(NULL, 0, 1);
 }
 
 INSIDE static void spin_inside(void)
@@ -163,7 +164,7 @@ static void *obey(void *arg)
 
 	(void)arg;
 	while (!__atomic_load_n(&flags.ready, __ATOMIC_ACQUIRE))
-		usleep(1000);
+		poll(NULL, 0, 1);
 	dprintf(STDOUT_FILENO, "%llx %llx\n", (unsigned long long)(uintptr_t)__start_inside,
 		(unsigned long long)(uintptr_t)__stop_inside);
 	if (read(STDIN_FILENO, &byte, 1) <= 0)

@@ -42,9 +42,10 @@ struct ma_py_layout {
 	uint16_t frame_code;     /* f_code or f_executable */
 	uint16_t frame_position; /* f_lasti, prev_instr or instr_ptr */
 	uint16_t frame_owner;    /* _PyInterpreterFrame.owner, one byte; else ABSENT */
-	uint16_t frame_is_entry; /* 3.11: one byte, 1 = outermost frame of its C call; else ABSENT */
-	uint8_t position;        /* enum ma_py_position */
-	uint8_t owner_skip;      /* frames whose owner is >= this run no Python code; 0 = none */
+	uint16_t
+		frame_is_entry; /* 3.11: one byte, 1 = outermost frame of its C call; else ABSENT */
+	uint8_t position;       /* enum ma_py_position */
+	uint8_t owner_skip;     /* frames whose owner is >= this run no Python code; 0 = none */
 	uint8_t owner_generator; /* 3.11 on: owner of a generator's frame (complete by itself) */
 	uint8_t code_ref_mask; /* low bits of frame_code that are tags (3.14 on: 3 or 7; else 0) */
 
