@@ -49,7 +49,7 @@ const struct ma_option ma_options_table[] = {
 	{"keep", 0, MA_OPTION_FLAG, NULL, FIELD(keep), ATTACHING,
 	 "track until detached, even if nobody asks for 24 h"},
 	{"force", 0, MA_OPTION_FLAG, NULL, FIELD(force), ATTACHING,
-	 "attach although the memory limit leaves little room"},
+	 "attach although memory is short, or another daemon serves it"},
 	{"trust-seccomp", 0, MA_OPTION_FLAG, NULL, FIELD(trust_seccomp), ATTACHING,
 	 "attach although a seccomp filter could not be judged; it may kill the process"},
 	{"top", 'n', MA_OPTION_COUNT, "N", FIELD(top), BIT(SUMMARY) | BIT(LIVE),

@@ -141,7 +141,10 @@ static void notice_attached(const struct ma_tracking *tracking, const struct ma_
 	if (options->quiet)
 		return;
 	if (result->took_over)
-		ma_output_notice("%d: took over from a daemon that is gone; what it knew is lost",
+		ma_output_notice(options->force ? "%d: took over; what another daemon knew stays "
+						  "with that one, as the last state"
+						: "%d: took over from a daemon that is gone; what "
+						  "it knew is lost",
 				 (int)target->pid);
 	ma_output_notice_lines(target->pid, result->notice);
 	if (options->verbose)

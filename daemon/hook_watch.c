@@ -3,6 +3,7 @@
 #include "daemon/hook_watch.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -15,6 +16,11 @@ enum { TABLE_WORDS = 5, TABLE_FUNCTIONS = 1 };
 
 /* In the thunk page's head: a magic number of 8 bytes, then ABI and state of 4 each. */
 enum { MAGIC_BYTES = 8, STATE_OFFSET = 12 };
+
+enum {
+	ATTACH_TSC_OFFSET =
+		offsetof(struct ma_area, ident) + offsetof(struct ma_area_ident, attach_tsc)
+};
 
 static int read_memory(pid_t pid, uint64_t address, void *buffer, size_t bytes)
 {
@@ -39,16 +45,27 @@ static int table_is_ours(const struct ma_hook_watch *watch, uint64_t table)
 	return 1;
 }
 
+/* Another attach in the meantime has a memory of its own, maybe at the same address. */
+static bool area_is_ours(const struct ma_hook_watch *watch)
+{
+	uint64_t attach_tsc = 0;
+	return read_memory(watch->pid, watch->area_address + ATTACH_TSC_OFFSET, &attach_tsc,
+			   sizeof attach_tsc) == 0 &&
+	       attach_tsc == watch->attach_tsc;
+}
+
 void ma_hook_watch_init(struct ma_hook_watch *watch, pid_t pid, const struct ma_area_ident *ident)
 {
 	*watch = (struct ma_hook_watch){.pid = pid,
 					.area_address = ident->area_address,
+					.attach_tsc = ident->attach_tsc,
 					.thunk_code = ident->thunk_code,
 					.thunk_data = ident->thunk_data,
 					.table = {ident->obj_table, ident->mem_table}};
 	watch->cookie_known =
 		watch->thunk_data &&
 		read_memory(pid, watch->thunk_data, watch->cookie, sizeof watch->cookie) == 0;
+	watch->area_known = area_is_ours(watch);
 	for (int i = 0; i < MA_WATCH_TABLES; i++)
 		watch->table_ours[i] =
 			watch->table[i] && table_is_ours(watch, watch->table[i]) == 1;
@@ -63,7 +80,10 @@ enum ma_hook_presence ma_hook_watch_look(const struct ma_hook_watch *watch, int 
 	if (result == 0 && memcmp(now, watch->cookie, MAGIC_BYTES) == 0) {
 		bool same_state = memcmp(now + STATE_OFFSET, watch->cookie + STATE_OFFSET,
 					 sizeof now - STATE_OFFSET) == 0;
-		return same_state ? MA_HOOK_PRESENT : MA_HOOK_REMOVED;
+		if (!same_state)
+			return MA_HOOK_REMOVED;
+		return !watch->area_known || area_is_ours(watch) ? MA_HOOK_PRESENT
+								 : MA_HOOK_TAKEN_OVER;
 	}
 	if (result < 0 && result != -EFAULT)
 		return MA_HOOK_UNKNOWN;

@@ -16,9 +16,10 @@
 
 enum ma_hook_presence {
 	MA_HOOK_PRESENT,
-	MA_HOOK_UNKNOWN, /* we may not look */
-	MA_HOOK_REMOVED, /* the thunk page is there, but says that no hook is installed */
-	MA_HOOK_EXECED,  /* the memory is that of another program */
+	MA_HOOK_UNKNOWN,    /* we may not look */
+	MA_HOOK_REMOVED,    /* the thunk page is there, but says that no hook is installed */
+	MA_HOOK_TAKEN_OVER, /* a hook is installed, but it is that of a later attach */
+	MA_HOOK_EXECED,     /* the memory is that of another program */
 };
 
 enum { MA_WATCH_COOKIE_BYTES = 16, MA_WATCH_TABLES = 2 };
@@ -26,11 +27,13 @@ enum { MA_WATCH_COOKIE_BYTES = 16, MA_WATCH_TABLES = 2 };
 struct ma_hook_watch {
 	pid_t pid;
 	uint64_t area_address;
+	uint64_t attach_tsc; /* tells our area from a later one's */
 	uint64_t thunk_code;
 	uint64_t thunk_data;
 	uint64_t table[MA_WATCH_TABLES]; /* OBJ, MEM; 0 = not hooked */
 	bool table_ours[MA_WATCH_TABLES];
 	bool cookie_known;
+	bool area_known;                       /* what is mapped there was seen to be ours */
 	uint8_t cookie[MA_WATCH_COOKIE_BYTES]; /* head of the thunk page's data at the start */
 };
 

@@ -122,6 +122,9 @@ void ma_session_watch_hook(struct ma_session *session)
 		ma_session_finish(session, MA_SESSION_DETACHED,
 				  "detached by somebody who did not ask this daemon");
 		break;
+	case MA_HOOK_TAKEN_OVER:
+		ma_session_finish(session, MA_SESSION_DETACHED, "taken over by another daemon");
+		break;
 	case MA_HOOK_EXECED:
 		ma_session_finish(session, MA_SESSION_EXECED, "became another program (exec)");
 		break;

@@ -27,6 +27,7 @@ enum {
 	SAFE_POINT_MS = 10000,
 	LOAD_MS = 10000, /* for the loader to come back */
 	GRACE_MS = 2000, /* and after it was called off */
+	RENEW_MS = 300,  /* a daemon renews its lease every 50 ms at least */
 };
 
 struct request {
@@ -88,6 +89,34 @@ static int check(struct attach *attach, struct ma_error *error)
 	return ma_headroom_check(session->pid, need, &headroom, error);
 }
 
+/* Does a daemon that lives serve the hook? It renews the lease at every poll. The lease of one that
+ * was killed runs on, but is not renewed. */
+static bool is_served(const struct ma_session *session)
+{
+	uint64_t until_ns = ma_clock_ns() + RENEW_MS * MA_NS_PER_MS;
+	uint64_t lease = ma_view_lease(&session->view);
+
+	while (lease && ma_clock_ns() < until_ns) {
+		if (ma_view_lease(&session->view) != lease)
+			return true;
+		ma_clock_pause(2 * MA_NS_PER_MS);
+	}
+	return false;
+}
+
+static int refuse_served(const struct ma_session *session, struct ma_error *error)
+{
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "attaching to process %d", session->pid);
+	ma_error_answer(error,
+			"another memattach daemon serves it (another user's, or with another "
+			"runtime directory)");
+	ma_error_remedy(error,
+			"Ask that one, by running memattach as its user; or end its session:  "
+			"memattach detach %d   or take over with  --force",
+			session->pid);
+	return MA_ERR_UNSAFE;
+}
+
 /* A hook from before (its daemon died, or it could not be unloaded then) goes first. */
 static int take_over(struct attach *attach, struct ma_error *error)
 {
@@ -97,6 +126,8 @@ static int take_over(struct attach *attach, struct ma_error *error)
 
 	if (!ma_removal_needed(session))
 		return 0;
+	if (!attach->options->force && is_served(session))
+		return refuse_served(session, error);
 	failed = ma_remove(session, &removed, error);
 	if (failed)
 		return failed;

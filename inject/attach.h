@@ -69,7 +69,7 @@ struct ma_attach_options {
 	uint32_t interval_bytes;               /* first R; ignored in other modes than sampled */
 	const struct ma_size_rate *size_rates; /* mode MA_MODE_CLASSES; borrowed */
 	uint32_t size_rate_count;
-	bool force;          /* attach although the cgroup's headroom is small */
+	bool force;          /* though headroom is small, or another daemon serves it */
 	bool trust_seccomp;  /* attach although a seccomp filter could not be judged */
 	uint32_t timeout_ms; /* for finding a safe point; 0 = 10000 */
 };
@@ -92,7 +92,7 @@ struct ma_attach_result {
 /*
  * Attaches: on success the hook runs, switched on (control.enabled is 1, lease 30 s: hand area_fd
  * to the daemon before that). On failure the target is as it was. A target that already has our
- * hook: it is removed first (took_over), so ask the daemon first whether it is being served.
+ * hook: it is removed first (took_over); where a daemon that lives serves it, only with `force`.
  * Errors: all of enum ma_err but USAGE and PROTOCOL. CLI; blocks up to timeout_ms and a little.
  */
 int ma_attach(pid_t pid, const struct ma_attach_options *options, struct ma_attach_result *result,

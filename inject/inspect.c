@@ -157,18 +157,21 @@ static int look_at_memory(struct ma_view *view, struct ma_error *error)
 	return explained(view, code, "reading the memory", error);
 }
 
-/* Does a daemon renew the hook's lease? The time-stamp counter is the same for everybody. */
-static bool lease_holds(const struct ma_target_memory *memory, uint64_t config)
+uint64_t ma_view_lease(const struct ma_view *view)
 {
-	uint64_t area = 0, lease_tsc = 0;
+	uint64_t config = view->thunks.content.config, area = 0, lease_tsc = 0;
 
-	return !ma_memory_read_u64(memory, ma_raddr(config + offsetof(struct ma_hook_config, area)),
-				   &area, NULL) &&
-	       !ma_memory_read_u64(memory,
-				   ma_raddr(area + offsetof(struct ma_area, control) +
-					    offsetof(struct ma_control, lease_tsc)),
-				   &lease_tsc, NULL) &&
-	       lease_tsc > ma_arch.timestamp();
+	if (!view->process.attached ||
+	    ma_memory_read_u64(&view->memory,
+			       ma_raddr(config + offsetof(struct ma_hook_config, area)), &area,
+			       NULL) ||
+	    ma_memory_read_u64(&view->memory,
+			       ma_raddr(area + offsetof(struct ma_area, control) +
+					offsetof(struct ma_control, lease_tsc)),
+			       &lease_tsc, NULL))
+		return 0;
+	/* The time-stamp counter is the same for everybody. */
+	return lease_tsc > ma_arch.timestamp() ? lease_tsc : 0;
 }
 
 static int look_at_thunks(struct ma_view *view, struct ma_error *error)
@@ -186,7 +189,7 @@ static int look_at_thunks(struct ma_view *view, struct ma_error *error)
 				&gate, NULL))
 		ma_memory_read_u32(&view->memory, ma_raddr(gate), &gate_is_on, NULL);
 	view->process.attached = gate_is_on != 0;
-	view->process.served = gate_is_on && lease_holds(&view->memory, data->config);
+	view->process.served = ma_view_lease(view) != 0;
 	view->process.thunks_left = !view->process.attached;
 	snprintf(view->process.attached_release, sizeof view->process.attached_release, "%s",
 		 data->release);

@@ -41,6 +41,10 @@ void ma_view_close(struct ma_view *view);
 /* Reads maps and link map again, for a caller that lets time pass. Same errors. */
 int ma_view_refresh(struct ma_view *view, struct ma_error *error);
 
+/* Until when, by the time-stamp counter, the hook in it works without a word from a daemon; 0 =
+ * there is no hook at work. A daemon that lives renews it many times a second. */
+uint64_t ma_view_lease(const struct ma_view *view);
+
 /* Has the process that the view was opened on ended? (poll on the pidfd) */
 bool ma_view_ended(const struct ma_view *view);
 

@@ -37,14 +37,20 @@ def dumped(memattach, start, every_python, tmp_path):
         return path, snapshot_reader.Snapshot(file.read())
 
 
+def go_environment(path):
+    """Newer releases of Go compile pprof when it is first used: once is enough."""
+    return dict(os.environ, HOME=os.path.dirname(path),
+                GOCACHE=os.path.join(program.BUILD, "go-cache"))
+
+
 def top(go, path, index=None):
     """[(flat bytes, name, file:line)] as `go tool pprof -top -lines` prints them."""
     command = [go, "tool", "pprof", "-top", "-lines", "-nodecount=100000", "-nodefraction=0",
                "-unit=B", "-symbolize=none"]
     if index:
         command.append("-sample_index=" + index)
-    run = subprocess.run(command + [path], capture_output=True, text=True, timeout=120,
-                         env=dict(os.environ, HOME=os.path.dirname(path)))
+    run = subprocess.run(command + [path], capture_output=True, text=True, timeout=400,
+                         env=go_environment(path))
     assert run.returncode == 0, run.stderr
     assert "<unknown>" not in run.stdout, run.stdout
     rows = []
@@ -85,7 +91,7 @@ def test_default_view_of_a_reader(go, dumped):
     """Without any option, as a user types it."""
     path, snapshot = dumped
     run = subprocess.run([go, "tool", "pprof", "-top", path], capture_output=True, text=True,
-                         timeout=120, env=dict(os.environ, HOME=os.path.dirname(path)))
+                         timeout=400, env=go_environment(path))
     assert run.returncode == 0, run.stderr
     assert "inuse_space" in run.stdout and "<unknown>" not in run.stdout, run.stdout
     largest = max(expected(snapshot, INUSE_SPACE).items(), key=lambda item: item[1])[0]
