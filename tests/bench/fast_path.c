@@ -140,7 +140,7 @@ static void measure(const char *what, uint32_t rounds, double base[2])
 
 	printf("%-22s malloc+free %7.2f ns (%+.2f)   object %7.2f ns (%+.2f)\n", what, malloc_ns,
 	       malloc_ns - base[0], object_ns, object_ns - base[1]);
-	if (!base[0]) {
+	if (!(base[0] > 0)) {
 		base[0] = malloc_ns;
 		base[1] = object_ns;
 	}
