@@ -157,7 +157,7 @@ static void dump(struct live *live, uint64_t now_ms)
 /* Must further keys wait? What was typed ahead is meant for rows that are still to come. */
 static bool keys_wait(struct live *live, uint64_t now_ms)
 {
-	if (ma_model_is_current(&live->model) || live->model.gone[0])
+	if (ma_model_is_settled(&live->model) || live->model.gone[0])
 		live->keys_ms = 0;
 	else if (!live->keys_ms)
 		live->keys_ms = now_ms + KEY_WAIT_MS;

@@ -128,6 +128,12 @@ bool ma_model_is_current(const struct ma_model *model)
 	       (model->layer != MA_LAYER_STACK || model->answered_key == model->line_key);
 }
 
+bool ma_model_is_settled(const struct ma_model *model)
+{
+	bool typing = model->layer == MA_LAYER_FILTER || model->layer == MA_LAYER_DUMP;
+	return typing || (ma_model_is_current(model) && model->answered_wishes == model->wishes);
+}
+
 struct ma_list *ma_model_list(struct ma_model *model)
 {
 	if (model->layer == MA_LAYER_STACK)
@@ -250,6 +256,7 @@ void ma_model_ask(struct ma_model *model, Memattach__LiveQuery *query)
 	query->n_open = model->open.count;
 	query->open_heaviest = model->open_heaviest;
 	ask_rows(model, query);
+	model->asked = model->wishes;
 	model->asks = false;
 }
 
@@ -374,6 +381,7 @@ void ma_model_answer(struct ma_model *model, Memattach__Reply *reply,
 	model->reply = reply;
 	model->answered = query->view;
 	model->answered_key = query->key;
+	model->answered_wishes = model->asked;
 	model->rows_first = query->offset;
 	model->gone[0] = '\0';
 	if (model->index && view->index != model->index)

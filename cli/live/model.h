@@ -100,7 +100,10 @@ struct ma_model {
 	uint32_t rows_first;        /* rank of its first row */
 	char gone[MA_NOTICE_BYTES]; /* why there are no answers any more; "" while there are */
 
-	bool asks; /* there is a reason for a question now */
+	bool asks;                /* there is a reason for a question now */
+	unsigned wishes;          /* changes of what is to be shown; counts up */
+	unsigned asked;           /* of them, in the question that is under way */
+	unsigned answered_wishes; /* in the latest answer */
 	char notice[MA_NOTICE_BYTES];
 	uint64_t notice_until_ms;
 	struct ma_hit hits[MA_HITS];
@@ -126,6 +129,10 @@ double ma_model_column(const Memattach__LiveRow *row, Memattach__LiveQuery__Colu
 
 /* Are the rows of the latest answer those that the screen is to show? */
 bool ma_model_is_current(const struct ma_model *model);
+
+/* And do they have the filter, order and thread that are wanted? Else other rows will come at once,
+ * and those are what the next key is about. */
+bool ma_model_is_settled(const struct ma_model *model);
 
 /* The list that keys move in; NULL: there is none (flame). */
 struct ma_list *ma_model_list(struct ma_model *model);

@@ -23,6 +23,7 @@ static void sort_by(struct ma_model *model, Memattach__LiveQuery__Column column)
 	model->ascending = false;
 	for (int i = 0; i < MA_TABS; i++)
 		ma_list_home(&model->lists[i]);
+	model->wishes++;
 	model->asks = true;
 }
 
@@ -39,6 +40,7 @@ static void turn_order(struct ma_model *model)
 	model->ascending = !model->ascending;
 	for (int i = 0; i < MA_TABS; i++)
 		ma_list_home(&model->lists[i]);
+	model->wishes++;
 	model->asks = true;
 }
 
@@ -71,6 +73,7 @@ static void choose_thread(struct ma_model *model, uint32_t thread)
 	model->layer = MA_LAYER_NONE;
 	for (int i = 0; i < MA_TAB_THREADS; i++)
 		ma_list_home(&model->lists[i]);
+	model->wishes++;
 	model->asks = true;
 }
 
@@ -166,6 +169,7 @@ static void set_filter(struct ma_model *model, const char *filter)
 	snprintf(model->filter, sizeof model->filter, "%s", filter);
 	for (int i = 0; i < MA_TAB_THREADS; i++)
 		ma_list_home(&model->lists[i]);
+	model->wishes++;
 	model->asks = true;
 }
 
@@ -292,6 +296,16 @@ static void enter_layer(struct ma_model *model)
 	model->asks = true;
 }
 
+/* The row that is seen at that rank is meant, not the one that the next answer has there. */
+static void hold_seen_row(const struct ma_model *model, struct ma_list *list)
+{
+	bool of_rows = model->layer == MA_LAYER_NONE &&
+		       (model->tab == MA_TAB_LINES || model->tab == MA_TAB_TREE);
+	const Memattach__LiveRow *row = of_rows ? picked_row(model) : NULL;
+	if (row && list->held && !list->key)
+		list->key = row->key;
+}
+
 static void show_threads(struct ma_model *model)
 {
 	model->layer = MA_LAYER_THREADS;
@@ -312,6 +326,7 @@ static enum ma_wish obey(struct ma_model *model, enum ma_command_key command, ui
 {
 	struct ma_list *list = ma_model_list(model);
 	if (list && model->layer != MA_LAYER_HELP && move(list, command)) {
+		hold_seen_row(model, list);
 		/* The page may reach beyond the rows that are here. */
 		model->asks = true;
 		return MA_WISH_NOTHING;

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -54,8 +55,14 @@ class View(Terminal):
         return [line for line in lines[heads + 1:-2] if line.strip()]
 
     def find_in(self, line):
-        import re
         return re.search(self.HEADS, line)
+
+    def picked(self):
+        """The row that is picked, by its ground (256 colours)."""
+        for line in self.raw().split("\n"):
+            if "48;5;237" in line:
+                return re.sub(r"\x1b\[[\d;]*m", "", line)
+        return ""
 
     def live(self, name):
         """The LIVE figure of the row with that text in it, in bytes; None: no such row."""

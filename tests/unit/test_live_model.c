@@ -274,6 +274,44 @@ static void test_late_answer(void **state)
 	assert_true(ma_model_is_current(&model));
 }
 
+/* Rows under another filter are not what the next key is about; what is typed always is. */
+static void test_settled(void **state)
+{
+	(void)state;
+	assert_false(ma_model_is_settled(&model));
+	answer(3, 3);
+	assert_true(ma_model_is_settled(&model));
+	press('/');
+	type("put");
+	assert_true(ma_model_is_settled(&model));
+	press_kind(MA_KEY_ENTER);
+	assert_false(ma_model_is_settled(&model));
+	answer(1, 1);
+	assert_true(ma_model_is_settled(&model));
+	ma_model_ask(&model, &query);
+	press('s');
+	/* This answers what was asked before. */
+	ma_model_answer(&model, make_reply(0, 1, 1), &query, 1000);
+	assert_false(ma_model_is_settled(&model));
+	answer(1, 1);
+	assert_true(ma_model_is_settled(&model));
+}
+
+/* The row that was seen is picked, though the next answer has another one there. */
+static void test_order_changes_under_the_pick(void **state)
+{
+	(void)state;
+	answer(10, 10);
+	press('j');
+	ma_model_ask(&model, &query);
+	assert_int_equal(query.selected, 101);
+	Memattach__Reply *reply = make_reply(0, 10, 10);
+	reply->live->selected_rank = 5;
+	ma_model_answer(&model, reply, &query, 1000);
+	assert_int_equal(model.lists[MA_TAB_LINES].rank, 4);
+	assert_int_equal(model.lists[MA_TAB_LINES].key, 101);
+}
+
 static void test_another_index(void **state)
 {
 	(void)state;
@@ -348,6 +386,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freeze, begin, end),
 		cmocka_unit_test_setup_teardown(test_filter, begin, end),
 		cmocka_unit_test_setup_teardown(test_late_answer, begin, end),
+		cmocka_unit_test_setup_teardown(test_settled, begin, end),
+		cmocka_unit_test_setup_teardown(test_order_changes_under_the_pick, begin, end),
 		cmocka_unit_test_setup_teardown(test_another_index, begin, end),
 		cmocka_unit_test_setup_teardown(test_stack_of_the_picked_row, begin, end),
 		cmocka_unit_test_setup_teardown(test_any_keys, begin, end),
