@@ -35,9 +35,10 @@ class SlowLeak(Target):
 
 
 def first_site(text):
-    """The innermost function of the first row of the table on the screen."""
-    rows = text.split("SITE", 1)[1].split("\n")[1:]
-    return re.search(r"([\w.<>]+)\s+\S*slow_leak\.py:\d+", rows[0])[1]
+    """The innermost function of the first row of the table on the screen; None: no table yet."""
+    table = re.search(r"^ .*\bSITE\n(.*)$", text, re.M)
+    site = table and re.search(r"([\w.<>]+)\s+\S*slow_leak\.py:\d+", table[1])
+    return site[1] if site else None
 
 
 def leaks_on_top(memattach, target, seconds):
@@ -47,7 +48,7 @@ def leaks_on_top(memattach, target, seconds):
     def on_top():
         """On top, on the screen and in the file, and with most of what must be there by now."""
         result = memattach.ok("--wait", "0", target.pid)
-        if "slow_leak.py" not in result.text or first_site(result.text) != "leak_one":
+        if first_site(result.text) != "leak_one":
             return None
         return result if time.monotonic() > end else None
 
