@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+# Native stacks in the daemon: modules, merging, names.
+ma_unit_test(modules SOURCES test_modules.c LIBS ma_daemon)
