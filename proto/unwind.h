@@ -32,54 +32,46 @@ enum {
 #define MA_UNWIND_MEMFD "memattach-unwind"
 #define MA_UNWIND_MAGIC UINT64_C(0x646e69776e75616d) /* "maunwind" in memory order */
 
-/* How the canonical frame address of a row is found. */
+/*
+ * How the canonical frame address (CFA) of a row is found. Measured on libc, libstdc++, CPython,
+ * numpy, libgfortran and a Rust module: at return addresses compilers know no other ways than
+ * these, so a walk carries rip, rsp and rbp and nothing else. The other registers occur in
+ * prologues (a realigned stack's r10 or r13) and in hand-written assembly that calls only itself.
+ */
 enum ma_unwind_cfa {
-	MA_CFA_NONE = 0, /* no table says: the walk ends here, flagged */
-	MA_CFA_RSP,      /* rsp + cfa_offset */
-	MA_CFA_RBP,      /* rbp + cfa_offset */
-	MA_CFA_RBX,      /* the same with the other registers that compilers keep a frame in */
-	MA_CFA_R10,
-	MA_CFA_R12,
-	MA_CFA_R13,
-	MA_CFA_R14,
-	MA_CFA_R15,
+	MA_CFA_NONE = 0,   /* no table says: the walk ends here, flagged */
+	MA_CFA_RSP,        /* rsp + cfa_offset */
+	MA_CFA_RBP,        /* rbp + cfa_offset */
 	MA_CFA_RBP_DEREF,  /* *(rbp + cfa_offset): realigned stacks */
-	MA_CFA_PLT,        /* rsp + 8, and 8 more from byte 11 (cfa_offset) of each 16 on */
+	MA_CFA_PLT,        /* rsp + 8, and 8 more from byte cfa_offset of each 16 on */
 	MA_CFA_SIGNAL,     /* a signal frame: struct ucontext at rsp + cfa_offset */
 	MA_CFA_END,        /* the outermost function: the return address is undefined */
-	MA_CFA_UNSUPPORTED /* an expression that rules cannot say: ends the walk, counted apart */
-};
-
-/* The registers that a walk carries along besides rip and rsp. */
-enum ma_unwind_register {
-	MA_UNWIND_RBP,
-	MA_UNWIND_RBX,
-	MA_UNWIND_R12,
-	MA_UNWIND_R13,
-	MA_UNWIND_R14,
-	MA_UNWIND_R15,
-	MA_UNWIND_REGISTERS
+	MA_CFA_UNSUPPORTED /* something that rules cannot say: ends the walk, counted apart */
 };
 
 /*
- * A rule. saved[r] * 8 is the offset from the CFA at which the caller's register was stored, 0 =
- * it is still in the register. The return address is at CFA - 8 + return_offset * 8.
+ * A rule. The return address is at CFA - 8, the caller's rsp is the CFA. saved_rbp * 8 is the
+ * offset from the CFA at which the caller's rbp was stored (MA_CFA_RBP_DEREF: from rbp + 16, as if
+ * the frame were an ordinary one), 0: it is still in rbp, MA_UNWIND_RBP_LOST: nobody knows.
  */
+#define MA_UNWIND_RBP_LOST INT16_MIN
+
 struct ma_unwind_rule {
 	int32_t cfa_offset;
+	int16_t saved_rbp;
 	uint8_t cfa; /* enum ma_unwind_cfa */
-	int8_t return_offset;
-	int16_t saved[MA_UNWIND_REGISTERS];
-	uint16_t reserved;
+	uint8_t reserved;
 };
 
 /*
  * A table. Behind it, each part 8-byte aligned, at byte offsets from the start of the area:
- *   blocks  uint32_t[block_count + 1]  first row whose pc may lie in block i
+ *   blocks  uint32_t[block_count + 1]  the row in force where block i starts; the last row
  *   rows    uint32_t[row_count]        pc - pc_first, ascending, the first 0
  *   rules   uint16_t[row_count]        index of the rule that holds from there on
  *   rule    struct ma_unwind_rule[rule_count]
- * pc here is an address as the module's file counts them.
+ * pc here is an address as the module's file counts them. The row in force at pc is the last one
+ * that does not begin behind it; for a pc in block i it is among blocks[i] .. blocks[i + 1].
+ * Addresses between functions have a row of their own, with MA_CFA_NONE.
  */
 struct ma_unwind_table {
 	uint64_t pc_first, pc_end;
@@ -119,7 +111,7 @@ struct ma_unwind_area {
 	/* tables follow, from the next page on */
 };
 
-_Static_assert(sizeof(struct ma_unwind_rule) == 20, "a rule is 20 bytes");
+_Static_assert(sizeof(struct ma_unwind_rule) == 8, "a rule is 8 bytes");
 _Static_assert(sizeof(struct ma_unwind_module) == 40, "a module is 40 bytes");
 
 /*
