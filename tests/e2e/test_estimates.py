@@ -22,6 +22,8 @@ CLASSES = "{512: 0.01, 8192: 0.05}"
 SHORT_RUNS, LONG_RUNS = 2, 20
 COVERED = 0.95
 MANY_SAMPLES = 30
+# arena_map_bot_t of Objects/obmalloc.c, from 3.10 on.
+ARENA_MAP_LEAF_BYTES = 128 << 10
 # Of so many standard deviations the share that is covered may fall short by chance.
 SIGMAS = 4.0
 
@@ -107,7 +109,10 @@ def test_the_ledger_is_right(memattach, start, every_python):
         assert line, site
         for value in ("allocated", "live"):
             assert line[value]["bytes"] == line[value]["low_bytes"] == line[value]["high_bytes"]
-            assert abs(line[value]["bytes"] - site[value + "_bytes"]) <= 2048, (site, line)
+            extra = line[value]["bytes"] - site[value + "_bytes"]
+            # A new arena may need a new leaf of pymalloc's map of arenas, on whichever line is at work.
+            books = (0, ARENA_MAP_LEAF_BYTES) if site["smallest"] <= 512 else (0,)
+            assert any(abs(extra - book) <= 2048 for book in books), (site, line)
             assert abs(line[value]["count"] - site[value + "_count"]) <= 8, (site, line)
 
 
