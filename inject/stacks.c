@@ -11,9 +11,9 @@
 #include "inject/cold_part.h"
 #include "inject/inspect.h"
 #include "inject/stack_capture.h"
-#include "inject/stack_merge.h"
 #include "inject/symbols.h"
 #include "inject/unwinder.h"
+#include "proto/stack_merge.h"
 
 enum { MAX_REWALKS = 32 }; /* threads that are stopped once more, alone */
 
@@ -289,6 +289,7 @@ static int fill_frames(struct ma_stacks_session *session, const struct ma_captur
 	const struct ma_py_place *place = session->capture->python.place + from->python.first;
 	uint32_t most = natives + from->python.count, inlined = 0, count = 0;
 	enum ma_native_role *role = calloc(natives + 1, sizeof(*role));
+	uint8_t *mark = calloc(from->python.count + 1, sizeof(*mark));
 	struct ma_merged *merged = calloc(most + 1, sizeof(*merged));
 	struct ma_merge merge;
 
@@ -296,14 +297,18 @@ static int fill_frames(struct ma_stacks_session *session, const struct ma_captur
 		inlined += (uint32_t)ma_symbols_find(session->symbols, session->walk.pc[i])
 				   ->inlined_count;
 	thread->frame = calloc(most + inlined + 1, sizeof(*thread->frame));
-	if (!role || !merged || !thread->frame) {
+	if (!role || !mark || !merged || !thread->frame) {
 		free(role);
+		free(mark);
 		free(merged);
 		return -1;
 	}
+	for (uint32_t i = 0; i < from->python.count; i++)
+		mark[i] = (place[i].flags & MA_PY_PLACE_ENTRY ? MA_PYTHON_ENTRY : 0) |
+			  (place[i].flags & MA_PY_PLACE_HIDDEN ? MA_PYTHON_HIDDEN : 0);
 	for (uint32_t i = 0; i < natives; i++)
 		role[i] = role_of(session, session->walk.pc[i]);
-	merge = ma_stack_merge(role, natives, thread->complete, place, from->python.count, merged);
+	merge = ma_stack_merge(role, natives, thread->complete, mark, from->python.count, merged);
 	for (uint32_t i = 0; i < merge.count; i++)
 		if (merged[i].python)
 			fill_python(session, &place[merged[i].index], &thread->frame[count++]);
@@ -314,6 +319,7 @@ static int fill_frames(struct ma_stacks_session *session, const struct ma_captur
 	thread->folded = merge.folded;
 	thread->exact = merge.exact && !from->python.broken;
 	free(role);
+	free(mark);
 	free(merged);
 	return 0;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "inject/stack_merge.h"
+#include "proto/stack_merge.h"
 
 enum { MOST = 64 };
 
@@ -35,7 +35,7 @@ static enum ma_native_role role_of(char letter)
 static struct ma_merge merge(const char *native, bool complete, const char *python, char *result)
 {
 	enum ma_native_role role[MOST];
-	struct ma_py_place place[MOST] = {0};
+	uint8_t mark[MOST] = {0};
 	struct ma_merged merged[2 * MOST];
 	uint32_t natives = (uint32_t)strlen(native), places = (uint32_t)strlen(python);
 	struct ma_merge done;
@@ -44,11 +44,11 @@ static struct ma_merge merge(const char *native, bool complete, const char *pyth
 		role[i] = role_of(native[i]);
 	for (uint32_t i = 0; i < places; i++) {
 		if (python[i] >= 'A' && python[i] <= 'Z')
-			place[i].flags |= MA_PY_PLACE_ENTRY;
+			mark[i] |= MA_PYTHON_ENTRY;
 		if (python[i] == '.')
-			place[i].flags |= MA_PY_PLACE_HIDDEN;
+			mark[i] |= MA_PYTHON_HIDDEN;
 	}
-	done = ma_stack_merge(role, natives, complete, place, places, merged);
+	done = ma_stack_merge(role, natives, complete, mark, places, merged);
 	for (uint32_t i = 0; i < done.count; i++) {
 		if (merged[i].python)
 			*result++ = '-';
@@ -122,11 +122,27 @@ static void test_roles(void **state)
 	assert_int_equal(ma_stack_role(NULL), MA_NATIVE_NAMELESS);
 }
 
+static void test_allocators(void **state)
+{
+	(void)state;
+	assert_true(ma_stack_is_allocator("malloc"));
+	assert_true(ma_stack_is_allocator("operator new(unsigned long)"));
+	assert_true(ma_stack_is_allocator("operator new[](unsigned long, std::nothrow_t const&)"));
+	assert_true(ma_stack_is_allocator("PyObject_Malloc"));
+	assert_true(ma_stack_is_allocator("_PyObject_Malloc.constprop.0"));
+	assert_false(ma_stack_is_allocator("mallocate"));
+	assert_false(ma_stack_is_allocator("strdup"));
+	assert_false(ma_stack_is_allocator("operator news(int)"));
+	assert_false(ma_stack_is_allocator(""));
+	assert_false(ma_stack_is_allocator(NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_allocators),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inject/stack_merge.h"
+#include "proto/stack_merge.h"
 
 #include <string.h>
 
@@ -85,11 +85,62 @@ enum ma_native_role ma_stack_role(const char *function)
 								   : MA_NATIVE_GLUE;
 }
 
+/* Names up to the first '(' or '.', as a demangler or a compiler writes them. */
+static const char *const allocators[] = {
+	"malloc",
+	"calloc",
+	"realloc",
+	"reallocarray",
+	"posix_memalign",
+	"aligned_alloc",
+	"memalign",
+	"operator new",
+	"operator new[]",
+	"PyMem_RawMalloc",
+	"PyMem_RawCalloc",
+	"PyMem_RawRealloc",
+	"PyMem_Malloc",
+	"PyMem_Calloc",
+	"PyMem_Realloc",
+	"PyObject_Malloc",
+	"PyObject_Calloc",
+	"PyObject_Realloc",
+	"_PyMem_RawMalloc",
+	"_PyMem_RawCalloc",
+	"_PyMem_RawRealloc",
+	"_PyObject_Malloc",
+	"_PyObject_Calloc",
+	"_PyObject_Realloc",
+	"_PyMem_DebugRawMalloc",
+	"_PyMem_DebugRawCalloc",
+	"_PyMem_DebugRawRealloc",
+	"_PyMem_DebugRawAlloc",
+	"_PyMem_DebugMalloc",
+	"_PyMem_DebugCalloc",
+	"_PyMem_DebugRealloc",
+	"__rust_alloc",
+	"__rust_alloc_zeroed",
+	"__rust_realloc",
+	"__rdl_alloc",
+	"__rdl_alloc_zeroed",
+	"__rdl_realloc",
+};
+
+bool ma_stack_is_allocator(const char *function)
+{
+	size_t length = function ? strcspn(function, "(.@") : 0;
+
+	for (size_t i = 0; length && i < sizeof(allocators) / sizeof(allocators[0]); i++)
+		if (strlen(allocators[i]) == length && !memcmp(allocators[i], function, length))
+			return true;
+	return false;
+}
+
 /* A merge under way. */
 struct merging {
-	const struct ma_py_place *place;
-	uint32_t places;
-	uint32_t next; /* place */
+	const uint8_t *mark; /* of the Python frames */
+	uint32_t pythons;
+	uint32_t next; /* Python frame */
 	struct ma_merged *merged;
 	struct ma_merge result;
 };
@@ -104,11 +155,9 @@ static void add_call(struct merging *merging)
 {
 	bool last = false;
 
-	while (merging->next < merging->places && !last) {
-		const struct ma_py_place *place = &merging->place[merging->next];
-
-		last = place->flags & MA_PY_PLACE_ENTRY;
-		if (!(place->flags & MA_PY_PLACE_HIDDEN))
+	while (merging->next < merging->pythons && !last) {
+		last = merging->mark[merging->next] & MA_PYTHON_ENTRY;
+		if (!(merging->mark[merging->next] & MA_PYTHON_HIDDEN))
 			add(merging, true, merging->next);
 		merging->next++;
 	}
@@ -116,22 +165,21 @@ static void add_call(struct merging *merging)
 
 static void add_rest(struct merging *merging)
 {
-	while (merging->next < merging->places)
+	while (merging->next < merging->pythons)
 		add_call(merging);
 }
 
 struct ma_merge ma_stack_merge(const enum ma_native_role *role, uint32_t natives, bool complete,
-			       const struct ma_py_place *place, uint32_t places,
-			       struct ma_merged *merged)
+			       const uint8_t *mark, uint32_t pythons, struct ma_merged *merged)
 {
-	struct merging merging = {.place = place, .places = places, .merged = merged};
+	struct merging merging = {.mark = mark, .pythons = pythons, .merged = merged};
 	uint32_t loops = 0, calls = 0, empty, seen = 0;
 	bool lost;
 
 	for (uint32_t i = 0; i < natives; i++)
 		loops += role[i] == MA_NATIVE_LOOP;
-	for (uint32_t i = 0; i < places; i++)
-		calls += place[i].flags & MA_PY_PLACE_ENTRY ? 1 : 0;
+	for (uint32_t i = 0; i < pythons; i++)
+		calls += mark[i] & MA_PYTHON_ENTRY ? 1 : 0;
 	/* A call that has just begun or is about to end has no frame: the innermost. */
 	empty = complete && loops > calls ? loops - calls : 0;
 	lost = complete && !loops && calls;
