@@ -100,6 +100,8 @@ int ma_area_map_open(struct ma_area_map *map, int area_fd, struct ma_error *erro
 		return ma_error_set(error, MA_ERR_FAILED, errno,
 				    "mapping the target's shared area of %llu bytes",
 				    (unsigned long long)bytes);
+	/* What reads a target's files for us (daemon/confine.h) is not to reach its memory. */
+	madvise(area, bytes, MADV_DONTFORK);
 	int guard = guard_take(area, bytes);
 	if (guard < 0) {
 		munmap(area, bytes);

@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: MIT
 # Native stacks in the daemon: modules, merging, names.
 ma_unit_test(modules SOURCES test_modules.c LIBS ma_daemon)
+ma_unit_test(confine SOURCES test_confine.c LIBS ma_daemon)
