@@ -46,7 +46,8 @@ enum { ALLOWED = sizeof allowed / sizeof allowed[0], MAPPING = 2, FIXED = 16 };
 
 _Static_assert(sizeof allowed_without_exec / sizeof allowed_without_exec[0] == MAPPING, "both");
 
-#define LOAD(member)              BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define AT(member)                offsetof(struct seccomp_data, member)
+#define LOAD(offset)              BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset)
 #define RETURN(action)            BPF_STMT(BPF_RET | BPF_K, (action))
 #define SKIP_UNLESS(value, count) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, count)
 
@@ -54,18 +55,18 @@ static void filter_system_calls(void)
 {
 	struct sock_filter code[ALLOWED * 2 + FIXED];
 	unsigned short count = 0;
-	code[count++] = (struct sock_filter)LOAD(arch);
+	code[count++] = (struct sock_filter)LOAD(AT(arch));
 	code[count++] =
 		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
 	code[count++] = (struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS);
-	code[count++] = (struct sock_filter)LOAD(nr);
+	code[count++] = (struct sock_filter)LOAD(AT(nr));
 	for (size_t i = 0; i < ALLOWED; i++) {
 		code[count++] = (struct sock_filter)SKIP_UNLESS(allowed[i], 1);
 		code[count++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
 	}
 	for (size_t i = 0; i < MAPPING; i++) {
 		code[count++] = (struct sock_filter)SKIP_UNLESS(allowed_without_exec[i], 4);
-		code[count++] = (struct sock_filter)LOAD(args[2]);
+		code[count++] = (struct sock_filter)LOAD(AT(args[2]));
 		code[count++] =
 			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
 		code[count++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
