@@ -19,6 +19,8 @@ SAMPLE_BYTES = 64 << 10
 SIGMAS = 5.0
 # Chance of the worst estimate that is put up with; some thousand estimates are checked in a run.
 LEAST_CHANCE = 1e-8
+# Values in a snapshot are whole numbers.
+ROUNDING = 1
 # Below this the number of samples is too small for a normal interval.
 SMALLEST_SAMPLED_BYTES = 1 << 20
 EXACT_PART = 0.02
@@ -125,7 +127,8 @@ def chance_of(sizes, off, of_block):
 
 
 def check_likely(name, what, got, want, sizes, of_block):
-    chance = chance_of(sizes, got - want, of_block) if got != want else 1.0
+    off = abs(got - want) - ROUNDING
+    chance = chance_of(sizes, math.copysign(off, got - want), of_block) if off > 0 else 1.0
     assert chance >= LEAST_CHANCE, \
         "%s of line %s: %d, the ledger says %d, which happens by chance at most once in %.0e times" % (
             what, name, got, want, 1 / chance)
