@@ -285,20 +285,19 @@ static void write_resolution(struct ma_flow *flow, const Memattach__Heap *heap)
 {
 	const Memattach__Sampler *sampler = heap->sampler;
 	double resolution = ma_heap_resolution(heap);
-	char was[80] = "";
 	if (!(resolution > 0))
 		return;
 	if (sampler->n_rate) {
 		write_unseen_classes(flow, sampler);
 		return;
 	}
+	ma_flow_item(flow, MA_STYLE_PLAIN, "sites under %s (%d intervals) may be missing",
+		     ma_format_setting(resolution).text, MA_HEAP_RESOLUTION_INTERVALS);
 	if (sampler->interval_max_bytes > sampler->interval_bytes)
-		snprintf(was, sizeof was, "; under %s while the interval was longest",
-			 ma_format_setting(MA_HEAP_RESOLUTION_INTERVALS *
-					   (double)sampler->interval_max_bytes)
-				 .text);
-	ma_flow_item(flow, MA_STYLE_PLAIN, "sites under %s (%d intervals%s) may be missing",
-		     ma_format_setting(resolution).text, MA_HEAP_RESOLUTION_INTERVALS, was);
+		ma_flow_item(flow, MA_STYLE_PLAIN, "under %s while the interval was longest",
+			     ma_format_setting(MA_HEAP_RESOLUTION_INTERVALS *
+					       (double)sampler->interval_max_bytes)
+				     .text);
 }
 
 /* What was lost, each kind by its name; kinds that did not happen are not mentioned. */
@@ -391,6 +390,8 @@ static void write_next(struct ma_flow *flow, const struct ma_summary *summary)
 	if (summary->leaving && !end_of(summary))
 		return;
 	ma_flow_begin(flow, "Next:  ", 7, "    ");
+	if (!end_of(summary) && !lost)
+		ma_flow_item(flow, MA_STYLE_PLAIN, "memattach --live %d", pid);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "memattach dump %d > snapshot.bin", pid);
 	ma_flow_item(flow, MA_STYLE_PLAIN, "go tool pprof -top snapshot.bin");
 	ma_flow_end(flow);

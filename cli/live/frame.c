@@ -2,6 +2,7 @@
 /* The whole frame: layout, tabs, banner, last row; see frame.h. */
 #include "cli/live/frame.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,8 +126,13 @@ static void draw_tabs(struct ma_frame *frame)
 		return;
 	struct ma_text right = {0}, cut = {0};
 	bool reading = view && view->indexed < 1;
+	bool cut_short =
+		view && view->tree_cut && (model->tab == MA_TAB_TREE || model->tab == MA_TAB_FLAME);
 	if (reading)
 		ma_text_addf(&right, "reading %s  ", ma_compact_share(view->indexed).text);
+	if (cut_short)
+		ma_text_addf(&right, "no room for all of %" PRIu64 " sites' stacks  ",
+			     view->tree_cut);
 	if (model->filter[0]) {
 		ma_text_add(&right, "/");
 		ma_display_escape(&right, model->filter);
@@ -135,7 +141,8 @@ static void draw_tabs(struct ma_frame *frame)
 	ma_display_escape(&right, thread);
 	ma_display_add_start(&cut, ma_text_string(&right), (unsigned)room);
 	ma_canvas_right(row, column + 2, room,
-			model->filter[0] || model->thread || reading ? MA_ROLE_WARN : MA_ROLE_FAINT,
+			model->filter[0] || model->thread || reading || cut_short ? MA_ROLE_WARN
+										  : MA_ROLE_FAINT,
 			ma_text_string(&cut));
 	ma_text_fini(&right);
 	ma_text_fini(&cut);
