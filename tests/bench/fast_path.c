@@ -4,10 +4,11 @@
  * Python object allocator's, without the hook, with it, with every allocation sampled, and in exact
  * mode. The hook is attached to this very program, whose "Python" are the few functions below.
  *
- *     fast_path HOOK
+ *     fast_path HOOK                       all of it, best of several runs
+ *     fast_path HOOK MODE PAIR ROUNDS      one of them, not timed, for counting instructions: MODE
+ * is bare, sampled, each or exact, PAIR malloc or object
  *
- * Not a test: the figures are for reading. Best of several runs, so that a busy machine matters
- * less.
+ * Not a test: the figures are for reading.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -146,36 +147,82 @@ static void measure(const char *what, uint32_t rounds, double base[2])
 	}
 }
 
-static int measure_with(const char *hook, const char *what, uint32_t mode, uint32_t interval,
-			uint32_t rounds, double base[2])
-{
-	int failed = inside_attach(hook, mode, interval, 512, 0x030b);
+struct mode {
+	const char *name;
+	const char *what;
+	uint32_t mode; /* enum ma_mode, 0 = without the hook */
+	uint32_t interval_bytes;
+	uint32_t rounds;
+};
 
-	if (failed) {
+static const struct mode modes[] = {
+	{"bare", "without the hook", 0, 0, ROUNDS},
+	{"default", "sampled at 64 KiB", MA_MODE_SAMPLED, 65536, ROUNDS},
+	{"sampled", "sampled at 64 MiB", MA_MODE_SAMPLED, 64 << 20, ROUNDS},
+	{"each", "each one sampled", MA_MODE_SAMPLED, 1, 1000},
+	{"exact", "exact", MA_MODE_EXACT, 0, ROUNDS},
+};
+
+enum { MODES = sizeof modes / sizeof modes[0], DRAIN_EVERY = 500 };
+
+static int attach(const char *hook, const struct mode *mode)
+{
+	int failed =
+		mode->mode ? inside_attach(hook, mode->mode, mode->interval_bytes, 512, 0x030b) : 0;
+
+	if (failed)
 		fprintf(stderr, "%s: attach failed at step %d\n", hook, failed);
-		return 1;
+	return failed;
+}
+
+static int measure_all(const char *hook)
+{
+	double base[2] = {0, 0};
+
+	for (int i = 0; i < MODES; i++) {
+		if (attach(hook, &modes[i]))
+			return 1;
+		measure(modes[i].what, modes[i].rounds, base);
+		if (modes[i].mode && inside_detach())
+			return 1;
 	}
-	measure(what, rounds, base);
-	return inside_detach();
+	return 0;
+}
+
+/* Rings are emptied as often in a long run as in a short one: once in so many rounds. */
+static int repeat(const char *hook, const char *name, const char *pair, uint32_t rounds)
+{
+	void (*pairs)(uint32_t) = strcmp(pair, "malloc") == 0 ? malloc_pairs : object_pairs;
+
+	for (int i = 0; i < MODES; i++) {
+		if (strcmp(modes[i].name, name) != 0)
+			continue;
+		if (attach(hook, &modes[i]))
+			return 1;
+		for (uint32_t done = 0; done < rounds; done += DRAIN_EVERY) {
+			pairs(DRAIN_EVERY);
+			if (modes[i].mode == MA_MODE_SAMPLED && modes[i].interval_bytes == 1)
+				drain();
+		}
+		return modes[i].mode ? inside_detach() : 0;
+	}
+	fprintf(stderr, "no mode %s\n", name);
+	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	static char blocks[1024][BYTES] __attribute__((aligned(16)));
-	double base[2] = {0, 0};
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: fast_path HOOK\n");
+	if (argc != 2 && argc != 5) {
+		fprintf(stderr, "usage: fast_path HOOK [MODE PAIR ROUNDS]\n");
 		return 2;
 	}
 	for (int domain = 1; domain <= 2; domain++)
 		tables[domain] = (struct table){.malloc = object_malloc, .free = object_free};
 	for (int i = 0; i < 1024; i++)
 		object_free(NULL, blocks[i]);
-	measure("without the hook", ROUNDS, base);
-	return measure_with(argv[1], "sampled at 64 KiB", MA_MODE_SAMPLED, 65536, ROUNDS, base) ||
-	       measure_with(argv[1], "sampled at 64 MiB", MA_MODE_SAMPLED, 64 << 20, ROUNDS,
-			    base) ||
-	       measure_with(argv[1], "each one sampled", MA_MODE_SAMPLED, 1, 1000, base) ||
-	       measure_with(argv[1], "exact", MA_MODE_EXACT, 0, ROUNDS, base);
+	if (argc == 2)
+		return measure_all(argv[1]);
+	return repeat(argv[1], argv[2], argv[3], (uint32_t)strtoul(argv[4], NULL, 10));
 }

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Five workloads in every way: CPU time of the process as a ratio to the same process bare."""
+
+import environments
+from figures import Spread, Table
+from ways import OURS, THEIRS, Failed, Target, round_of
+from workloads import WORKLOADS
+
+TITLE = "Workloads: CPU time, bare = 1"
+EVERY_PYTHON = True
+PERCENT = 100
+
+
+def measure(given, python, tools, progress):
+    names = given.workload or list(WORKLOADS)
+    unknown = set(names) - set(WORKLOADS)
+    if unknown:
+        raise Failed("no such workload: %s (there are: %s)" % (
+            ", ".join(sorted(unknown)), ", ".join(WORKLOADS)))
+    progress.say("getting memray for %s" % python.label)
+    command, why_not = environments.make(python, ["memray"])
+    found = {"rounds": {name: [] for name in names}, "memray": why_not}
+    # What others leave behind in a process must not be measured as ours, nor the reverse.
+    pair = [(Target(command), OURS),
+            (Target(command), THEIRS if why_not is None else THEIRS[:1])]
+    try:
+        for at in range(given.pairs):
+            for name in names:
+                found["rounds"][name].append({})
+                for target, ways in pair:
+                    progress.say("%s: %s, %d of %d" % (python.label, name, at + 1, given.pairs))
+                    found["rounds"][name][-1].update(round_of(
+                        target, ways, tools, lambda: target.ask("run", name, given.scale),
+                        lambda seconds: target.ask("settle", name, seconds)))
+    finally:
+        for target, _ in pair:
+            target.end()
+    found["ratios"] = {name: {way: Spread([one[way]["cpu"] for one in rounds]).data()
+                              for way in rounds[0]}
+                       for name, rounds in found["rounds"].items()}
+    return found
+
+
+def text(found):
+    ways = list(next(iter(found["rounds"].values()))[0])
+    table = Table("workload", "bare, s", *ways)
+    for name, rounds in found["rounds"].items():
+        table.add(name, Spread([one["default"]["bare"] for one in rounds]).text(),
+                  *(Spread([one[way]["cpu"] for one in rounds]).text() for way in ways))
+    words = [table.text(), "", said(found)]
+    if found["memray"]:
+        words.append("\nNo memray here: " + found["memray"])
+    return "\n".join(words)
+
+
+def said(found):
+    """What memattach itself says of the runs by default, beside what was measured from outside."""
+    table = Table("workload, default", "measured added, %", "it says, %", "interval, KiB",
+                  "samples", "drops", "daemon, % of a core", "exact: part of memray's added time")
+    for name, rounds in found["rounds"].items():
+        runs = [one["default"] for one in rounds]
+        heard = [run["said"] for run in runs]
+        table.add(name, Spread([PERCENT * (run["cpu"] - 1) for run in runs]).text("%.1f"),
+                  Spread([PERCENT * one["cost_ratio"] for one in heard]).text("%.1f"),
+                  Spread([one["interval_bytes"] / 1024 for one in heard]).text("%.0f"),
+                  Spread([one["samples"] for one in heard]).text("%.0f"),
+                  Spread([one["drops"] for one in heard]).text("%.0f"),
+                  Spread([PERCENT * one["daemon_ratio"] for one in heard]).text("%.1f"),
+                  against_memray(rounds))
+    return table.text()
+
+
+def against_memray(rounds):
+    other = "memray, Python allocators"
+    parts = [(one["exact"]["cpu"] - 1) / (one[other]["cpu"] - 1) for one in rounds
+             if other in one and one[other]["cpu"] > 1.1]
+    return Spread(parts).text()
