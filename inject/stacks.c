@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inject/stacks.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +9,18 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "inject/cold_part.h"
 #include "inject/inspect.h"
+#include "inject/safe_point.h"
 #include "inject/stack_capture.h"
 #include "inject/symbols.h"
 #include "inject/unwinder.h"
+#include "proto/cold_part.h"
 #include "proto/stack_merge.h"
 
-enum { MAX_REWALKS = 32 }; /* threads that are stopped once more, alone */
+enum {
+	MAX_REWALKS = 32, /* threads that are stopped once more, alone */
+	HEADERS = 64,     /* of a program that we look at */
+};
 
 struct ma_stacks_session {
 	struct ma_view view;
@@ -66,19 +71,52 @@ static int out_of_memory(const struct ma_stacks_session *session, struct ma_erro
 			    session->view.pid);
 }
 
+/* The address of .eh_frame_hdr, 0: none. */
+static uint64_t find_unwind_header(const struct ma_target_memory *memory,
+				   const struct ma_module *module)
+{
+	Elf64_Ehdr elf;
+	Elf64_Phdr header[HEADERS];
+
+	if (ma_memory_read(memory, module->base, &elf, sizeof(elf), NULL) || !elf.e_phnum ||
+	    elf.e_phnum > HEADERS || elf.e_phentsize != sizeof(header[0]) ||
+	    ma_memory_read(memory, ma_raddr_add(module->base, elf.e_phoff), header,
+			   elf.e_phnum * sizeof(header[0]), NULL))
+		return 0;
+	for (int i = 0; i < elf.e_phnum; i++)
+		if (header[i].p_type == PT_GNU_EH_FRAME)
+			return header[i].p_vaddr + module->bias;
+	return 0;
+}
+
+static int read_code(void *context, uint64_t address, void *buffer, size_t bytes)
+{
+	return ma_memory_read(context, ma_raddr(address), buffer, bytes, NULL);
+}
+
 static void find_cold_loop(struct ma_stacks_session *session)
 {
 	const struct ma_module *module =
 		&session->view.link_map.object[session->view.interpreter.object].module;
+	const struct ma_segment *segment;
 	struct ma_symbol symbol;
-	struct ma_range loop;
+	struct ma_code_range loop, cold;
+	const struct ma_code_source source = {
+		.read = read_code,
+		.context = &session->view.memory,
+		.unwind_header = find_unwind_header(&session->view.memory, module),
+	};
 
 	session->cold_loop = (struct ma_range){0};
 	if (ma_module_symbol(&session->view.memory, module, "_PyEval_EvalFrameDefault", &symbol,
 			     NULL) != 1)
 		return;
-	loop = (struct ma_range){symbol.address.value, symbol.address.value + symbol.size};
-	ma_cold_part_find(&session->view.memory, module, &loop, &session->cold_loop);
+	loop = (struct ma_code_range){symbol.address.value, symbol.address.value + symbol.size};
+	if (!ma_cold_part_find(&source, &loop, &cold))
+		return;
+	segment = ma_module_segment(module, cold.start, 1);
+	if (segment && (segment->protection & PROT_EXEC))
+		session->cold_loop = (struct ma_range){cold.start, cold.end};
 }
 
 /* Loads what the view's objects say of unwinding and of names. */

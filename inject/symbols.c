@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dwfl_module_addrinfo answers from .symtab, .gnu_debugdata or .dynsym, whatever there is, and
- * falls back to the nearest symbol: its size says whether that one really holds the address.
- * Separate debug files are found by build-id below the target's /usr/lib/debug, then ours.
+ * A table of what proto/code_place.c finds, in files as the target sees them. Separate debug files
+ * are found by build-id below the target's /usr/lib/debug, then ours.
  */
 #include "inject/symbols.h"
 
-#include <dwarf.h>
-#include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
@@ -20,13 +17,14 @@
 #include <unistd.h>
 
 #include "inject/unwinder.h"
+#include "proto/code_place.h"
 
 enum { FIRST_SLOTS = 1024 };
 
-/* A place, and the name that it has to itself, if any. */
+/* A place, and what it has to itself. */
 struct entry_place {
 	struct ma_symbol_place place;
-	char *name;
+	char *text;
 	struct ma_symbol_inline *inlined;
 };
 
@@ -42,6 +40,7 @@ struct ma_symbols {
 	size_t slots; /* a power of two */
 	size_t count;
 	struct ma_symbol_place nowhere; /* when memory is out */
+	struct ma_code_names *names;
 };
 
 static int find_elf(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
@@ -156,7 +155,8 @@ struct ma_symbols *ma_symbols_create(const struct ma_view *view)
 	symbols->slots = FIRST_SLOTS;
 	symbols->slot = calloc(symbols->slots, sizeof(*symbols->slot));
 	symbols->dwfl = dwfl_begin(&callbacks);
-	if (!symbols->slot || !symbols->dwfl) {
+	symbols->names = ma_code_names_create();
+	if (!symbols->slot || !symbols->dwfl || !symbols->names) {
 		ma_symbols_destroy(symbols);
 		return NULL;
 	}
@@ -180,87 +180,40 @@ void ma_symbols_destroy(struct ma_symbols *symbols)
 		return;
 	for (size_t i = 0; symbols->slot && i < symbols->slots; i++) {
 		if (symbols->slot[i].found) {
-			free(symbols->slot[i].found->name);
+			free(symbols->slot[i].found->text);
 			free(symbols->slot[i].found->inlined);
 		}
 		free(symbols->slot[i].found);
 	}
 	free(symbols->slot);
+	ma_code_names_destroy(symbols->names);
 	if (symbols->dwfl)
 		dwfl_end(symbols->dwfl);
 	free(symbols);
 }
 
-/* Without the version that a dynamic symbol carries ("read@@GLIBC_2.2.5"). */
-static const char *keep_name(struct entry_place *kept, const char *name)
-{
-	size_t length = strcspn(name, "@");
-
-	if (!name[length])
-		return name;
-	kept->name = strndup(name, length);
-	return kept->name ? kept->name : name;
-}
-
-/* Where a DIE says that it was called from; unit is the one it is in. */
-static void call_site(Dwarf_Die *unit, Dwarf_Die *die, const char **file, int *line)
-{
-	Dwarf_Attribute attribute;
-	Dwarf_Files *files;
-	Dwarf_Word value;
-	size_t count;
-
-	*file = NULL;
-	*line = 0;
-	if (!dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &value) &&
-	    value <= INT32_MAX)
-		*line = (int)value;
-	if (!dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &value) &&
-	    !dwarf_getsrcfiles(unit, &files, &count) && value < count)
-		*file = dwarf_filesrc(files, (size_t)value, NULL, NULL);
-}
-
-/* The DIEs around an address, innermost first: of the code as it was generated, so that those of an
- * inlined function go on with the function that it is in. Returns how many; *scopes is owned. */
-static int find_scopes(Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
-{
-	Dwarf_Die *first;
-	int count = dwarf_getscopes(unit, address, &first), found = -1;
-
-	*scopes = NULL;
-	for (int i = 0; i < count && found < 0; i++)
-		if (dwarf_tag(&first[i]) == DW_TAG_inlined_subroutine ||
-		    dwarf_tag(&first[i]) == DW_TAG_subprogram)
-			found = dwarf_getscopes_die(&first[i], scopes);
-	if (count > 0)
-		free(first);
-	return found;
-}
-
-/* Takes the line apart: it is that of the innermost function that was inlined there. */
-static void look_up_inlined(struct entry_place *found, Dwfl_Module *module, uint64_t pc)
+/* Keeps what was found: texts that are the place's in a copy, those of the files as they are. */
+static void keep(struct entry_place *found, const struct ma_code_place *named)
 {
 	struct ma_symbol_place *place = &found->place;
-	Dwarf_Addr bias;
-	Dwarf_Die *unit = dwfl_module_addrdie(module, pc, &bias), *scopes;
-	int count = unit ? find_scopes(unit, pc - bias, &scopes) : -1;
+	const struct ma_code_line *own = &named->line[named->count - 1];
 
-	if (count <= 0)
+	found->text = malloc(named->used + 1);
+	found->inlined = calloc((size_t)named->count, sizeof(found->inlined[0]));
+	if (!found->text || !found->inlined)
 		return;
-	found->inlined = calloc(MA_SYMBOL_INLINES, sizeof(found->inlined[0]));
-	for (int i = 0; found->inlined && i < count && place->inlined_count < MA_SYMBOL_INLINES &&
-			dwarf_tag(&scopes[i]) != DW_TAG_subprogram;
-	     i++) {
-		const char *name = dwarf_diename(&scopes[i]);
-
-		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine || !name)
-			continue;
-		found->inlined[place->inlined_count++] =
-			(struct ma_symbol_inline){name, place->file, place->line};
-		call_site(unit, &scopes[i], &place->file, &place->line);
-	}
+	memcpy(found->text, named->text, named->used);
+	for (int i = 0; i + 1 < named->count; i++)
+		found->inlined[i] = (struct ma_symbol_inline){
+			.function = found->text + (named->line[i].function - named->text),
+			.file = named->line[i].file,
+			.line = named->line[i].line,
+		};
+	place->function = found->text + (own->function - named->text);
+	place->file = own->file;
+	place->line = own->line;
 	place->inlined = found->inlined;
-	free(scopes);
+	place->inlined_count = named->count - 1;
 }
 
 static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place *found)
@@ -269,10 +222,7 @@ static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place 
 	const struct ma_view *view = symbols->view;
 	const struct ma_link_object *object = ma_link_map_find(&view->link_map, pc);
 	Dwfl_Module *module = dwfl_addrmodule(symbols->dwfl, pc);
-	Dwfl_Line *line;
-	GElf_Off offset = 0;
-	GElf_Sym symbol;
-	const char *name;
+	const struct ma_code_place *named;
 
 	place->build_id = "";
 	if (object) {
@@ -290,14 +240,9 @@ static void look_up(struct ma_symbols *symbols, uint64_t pc, struct entry_place 
 			dwfl_module_info(module, NULL, &start, NULL, NULL, NULL, NULL, NULL);
 		place->offset = pc - start;
 	}
-	name = dwfl_module_addrinfo(module, pc, &offset, &symbol, NULL, NULL, NULL);
-	if (name && name[0] && offset < symbol.st_size)
-		place->function = keep_name(found, name);
-	line = dwfl_module_getsrc(module, pc);
-	if (line)
-		place->file = dwfl_lineinfo(line, NULL, &place->line, NULL, NULL, NULL);
-	if (line && place->function)
-		look_up_inlined(found, module, pc);
+	named = ma_code_names_find(symbols->names, module, pc);
+	if (named->count)
+		keep(found, named);
 }
 
 static struct entry *find_slot(struct entry *slot, size_t slots, uint64_t pc)

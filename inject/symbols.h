@@ -21,8 +21,6 @@ struct ma_symbol_inline {
 	int line;
 };
 
-enum { MA_SYMBOL_INLINES = 16 }; /* of one address; outer ones beyond that are left out */
-
 /* What is known of an address. Strings are the table's, and live as long. */
 struct ma_symbol_place {
 	const char *function; /* NULL = no symbol covers it */

@@ -86,9 +86,6 @@ struct ma_arch_ops {
 	/* Length of the system call instruction, and: are these its bytes? */
 	size_t syscall_bytes;
 	bool (*is_syscall)(const uint8_t *code);
-	/* Do the bytes at `address` begin with a direct jump, conditional or not? Then its target.
-	 */
-	bool (*jump_target)(const uint8_t *code, size_t bytes, uint64_t address, uint64_t *target);
 	/* Makes the thread make its system call again, from the beginning. */
 	void (*step_back)(struct ma_regs *regs);
 

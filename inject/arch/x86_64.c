@@ -162,22 +162,6 @@ static enum ma_interrupted interrupted(const struct ma_regs *regs)
 }
 
 /* jmp rel32 and jcc rel32; short ones do not lead out of a function. */
-static bool jump_target(const uint8_t *code, size_t bytes, uint64_t address, uint64_t *target)
-{
-	size_t opcode = 0;
-	int32_t distance;
-
-	if (bytes > 5 && code[0] == 0x0f && (code[1] & 0xf0) == 0x80)
-		opcode = 2;
-	else if (bytes > 4 && code[0] == 0xe9)
-		opcode = 1;
-	else
-		return false;
-	memcpy(&distance, code + opcode, sizeof(distance));
-	*target = address + opcode + sizeof(distance) + (uint64_t)(int64_t)distance;
-	return true;
-}
-
 static bool is_syscall(const uint8_t *code)
 {
 	return code[0] == 0x0f && code[1] == 0x05;
@@ -411,7 +395,6 @@ const struct ma_arch_ops ma_arch = {
 	.interrupted = interrupted,
 	.syscall_bytes = 2,
 	.is_syscall = is_syscall,
-	.jump_target = jump_target,
 	.step_back = step_back,
 	.setup_syscall = setup_syscall,
 	.setup_call = setup_call,

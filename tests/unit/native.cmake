@@ -2,3 +2,5 @@
 # Native stacks in the daemon: modules, merging, names.
 ma_unit_test(modules SOURCES test_modules.c LIBS ma_daemon)
 ma_unit_test(confine SOURCES test_confine.c LIBS ma_daemon)
+ma_unit_test(code_place SOURCES test_code_place.c code_sample.c LIBS ma_code
+             ARGS ${CMAKE_CURRENT_SOURCE_DIR})
