@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memattach doctor [PID...]: every check of an attach, and what helps. Touches nothing. */
+/* memattach doctor [PID...]: every check of an attach, and what helps. */
 #include "cli/cmd.h"
 
 #include <stdio.h>
@@ -123,6 +123,8 @@ static int write_subject(struct page *page, pid_t pid, const struct ma_check *fa
 	ma_text_add(&page->text, "\n");
 	if (!failed)
 		return 0;
+	if (!code)
+		code = failed->code;
 	return code ? ma_error_exit_code((enum ma_err)code) : 1;
 }
 

@@ -56,11 +56,13 @@ struct ma_check {
 	char name[40];    /* "ptrace permission" */
 	char found[200];  /* what was found */
 	char remedy[400]; /* what helps, a line to paste; empty when fine */
+	int code;         /* of a failed check: what an attach would end with; 0 = not known */
 };
 
 /*
- * Runs every pre-check of an attach without touching the target; pid 0: only what concerns this
- * machine. Writes up to max checks and returns how many. CLI.
+ * Runs every pre-check of an attach; pid 0: only what concerns this machine. Nothing runs in the
+ * target; a thread of it stops for a moment where its seccomp filter has to be read. Writes up to
+ * max checks and returns how many. CLI.
  */
 int ma_doctor(pid_t pid, struct ma_check *checks, int max);
 

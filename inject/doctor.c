@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `memattach doctor`: every pre-check of an attach, run without touching the target, each as one
- * line with what was found and what helps. Two tables: what concerns this machine, and what
+ * `memattach doctor`: every pre-check of an attach, each as one line with what was found and what
+ * helps. The target is only looked at; where it has a seccomp filter that we may read, one thread
+ * stops for that, as it would at an attach. Two tables: what concerns this machine, and what
  * concerns one process.
  */
 #include "inject/attach.h"
@@ -9,7 +10,7 @@
 #include "inject/hook_file.h"
 #include "inject/inspect.h"
 #include "inject/permission.h"
-#include "inject/seccomp_filter.h"
+#include "inject/seccomp_look.h"
 
 #include "proto/area.h"
 
@@ -42,6 +43,18 @@ report(struct ma_check *check, enum ma_check_state state, const char *found, ...
 	va_list ap;
 	va_start(ap, found);
 	check->state = state;
+	vsnprintf(check->found, sizeof check->found, found, ap);
+	va_end(ap);
+}
+
+/* Fails, as an attach would: for the process's own good. */
+__attribute__((format(printf, 2, 3))) static void refuse(struct ma_check *check, const char *found,
+							 ...)
+{
+	va_list ap;
+	va_start(ap, found);
+	check->state = MA_CHECK_FAIL;
+	check->code = MA_ERR_UNSAFE;
 	vsnprintf(check->found, sizeof check->found, found, ap);
 	va_end(ap);
 }
@@ -300,28 +313,33 @@ static void check_seccomp(const struct patient *p, struct ma_check *check)
 {
 	const struct ma_proc_status *status = &p->view.status;
 	bool can_read = p->own.cap_effective >> CAP_SYS_ADMIN_BIT & 1 && p->own.seccomp == 0;
+	struct ma_error error = {0};
 	if (status->seccomp <= 0) {
 		report(check, MA_CHECK_OK, "no filter");
 	} else if (status->seccomp == 1) {
-		report(check, MA_CHECK_FAIL, "strict mode: any call of ours would kill it");
+		refuse(check, "strict mode: any call of ours would kill it");
 		advise(check, "nothing can be loaded into such a process");
-	} else if (can_read) {
-		report(check, MA_CHECK_OK,
-		       "filtered; an attach reads and judges the filters first");
-	} else {
-		report(check, MA_CHECK_FAIL, "filtered, and we may not read its filters");
+	} else if (!can_read) {
+		refuse(check, "filtered, and we may not read its filters");
 		advise(check,
 		       "where it is the container runtime's usual filter:  memattach "
 		       "--trust-seccomp %d\n"
 		       "else run memattach as root on the host, which may read them",
 		       (int)p->pid);
+	} else if (p->view_code) {
+		report(check, MA_CHECK_SKIPPED, "filtered; not judged, for what else was found");
+	} else if (ma_seccomp_look(p->pid, &error)) {
+		refuse(check, "%s", error.answer[0] ? error.answer : error.what);
+		advise(check, "%s", error.remedy);
+	} else {
+		report(check, MA_CHECK_OK, "filtered; the filter allows what an attach does");
 	}
 }
 
 static void check_shadow_stack(const struct patient *p, struct ma_check *check)
 {
 	if (p->view.status.shadow_stack) {
-		report(check, MA_CHECK_FAIL, "its threads run with a shadow stack");
+		refuse(check, "its threads run with a shadow stack");
 		advise(check, "restart it without:  GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK");
 	} else {
 		report(check, MA_CHECK_OK, "off");
@@ -334,7 +352,7 @@ static void check_headroom(const struct patient *p, struct ma_check *check)
 	struct ma_error error;
 	int code = ma_headroom_check(p->pid, MA_HEADROOM_SAMPLED_BYTES, &room, &error);
 	if (code) {
-		report(check, MA_CHECK_FAIL, "%s", error.answer);
+		refuse(check, "%s", error.answer);
 		advise(check, "%s", error.remedy);
 	} else if (room.limited) {
 		report(check, MA_CHECK_OK, "%.1f MiB left of %.1f MiB (cgroup %.100s)",
@@ -402,7 +420,7 @@ static void check_target_proc(const struct patient *p, struct ma_check *check)
 		       "none; the hook's file lies in %s there while it is loaded", place);
 		return;
 	}
-	report(check, MA_CHECK_FAIL,
+	refuse(check,
 	       "none, and no directory for the hook's file that is writable and allows execution");
 	advise(check, "sudo nsenter --target %d --mount mount -t proc proc /proc", (int)p->pid);
 }

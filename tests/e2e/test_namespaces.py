@@ -66,7 +66,7 @@ def test_no_proc_and_no_place_for_a_file(memattach, start, has):
     for word in ("/proc", "writable", "nsenter --target %d" % ledger.pid):
         assert word in result.notices, result
     report = memattach.run("doctor", ledger.pid)
-    assert report.code == 1 and "/proc inside" in report.text.split("\n")[-2], report
+    assert report.code == REFUSED and "/proc inside" in report.text.split("\n")[-2], report
     unharmed.untouched(ledger.pid, before)
     assert ledger.quit(0) == 0
 
@@ -208,7 +208,7 @@ def test_seccomp_inside_is_not_taken_on_trust(start):
     assert result.code == REFUSED, result
     assert "seccomp" in result.notices and "--trust-seccomp" in result.notices, result
     report = target.run_inside("doctor", "1", confined=DOCKER)
-    assert report.code != 0 and "memattach --trust-seccomp 1" in report.text, report
+    assert report.code == REFUSED and "memattach --trust-seccomp 1" in report.text, report
     unharmed.untouched(target.pid, before)
     assert target.ask("children") == {"children": [], "signals": 0}
 
@@ -230,7 +230,7 @@ def test_at_its_memory_limit(memattach, start, python):
             assert "--force" in result.notices, result
             unharmed.untouched(ledger.pid, before)
             report = memattach.run("doctor", ledger.pid)
-            assert report.code == 1 and "memory limit" in report.text.split("\n")[-2], report
+            assert report.code == REFUSED and "memory limit" in report.text.split("\n")[-2], report
 
             group.set_limit(2 * limit)
             memattach.ok("attach", ledger.pid)
