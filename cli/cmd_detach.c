@@ -149,29 +149,13 @@ static void detach_ended(struct detaching *detaching, struct ma_target *target)
 	ma_client_free_reply(reply);
 }
 
-static bool is_served(struct detaching *detaching, pid_t pid)
-{
-	Memattach__Reply *reply = NULL;
-	struct ma_error ignored;
-	if (ma_client_is_gone(&detaching->client) ||
-	    ma_client_sessions(&detaching->client, pid, &reply, &ignored))
-		return false;
-	const Memattach__Session *session = ma_tracking_session(reply, pid);
-	bool served = session && session->state != MEMATTACH__SESSION__STATE__ENDED;
-	ma_client_free_reply(reply);
-	return served;
-}
-
+/* Also one that does not look attached: a tracer that was killed may have left something. */
 static void detach_one(struct detaching *detaching, struct ma_target *target)
 {
 	struct ma_detach_result result = {0};
 	struct ma_error error = {0};
 	if (target->error.code) {
 		detach_ended(detaching, target);
-		return;
-	}
-	if (!target->process.attached && !is_served(detaching, target->pid)) {
-		report(detaching, target->pid, "not attached", &result);
 		return;
 	}
 	if (ma_tracking_detach(&detaching->client, target->pid, &result, &error)) {

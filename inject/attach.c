@@ -169,6 +169,22 @@ static int give_up_loader(struct attach *attach, int code, struct ma_error *erro
 	return code;
 }
 
+/* What has led into nothing yet. Threads that forked meanwhile may be in the loader's code. */
+static void take_back(struct attach *attach)
+{
+	struct ma_session *session = attach->session;
+	const struct ma_range loader = {attach->install.resident,
+					attach->install.resident + MA_RESIDENT_BYTES};
+	struct ma_detach_result proven = {0};
+
+	if (!session->holding &&
+	    (ma_removal_prove(session, &loader, 1, ma_clock_ns() + GRACE_MS * MA_NS_PER_MS, &proven,
+			      NULL) ||
+	     proven.lingering))
+		ma_session_forget_undo(session);
+	ma_session_undo(session, NULL);
+}
+
 /* The loader came back and said no. */
 static int roll_back(struct attach *attach, int code, struct ma_error *error)
 {
@@ -177,7 +193,7 @@ static int roll_back(struct attach *attach, int code, struct ma_error *error)
 	struct ma_error ignored;
 
 	if (attach->loaded->config.step < MA_STEP_PATCH) {
-		ma_session_undo(session, NULL);
+		take_back(attach);
 		return code;
 	}
 	ma_session_forget_undo(session);

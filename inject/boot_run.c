@@ -7,6 +7,8 @@
 
 #include "inject/clock.h"
 
+_Static_assert((int)MA_RESIDENT_ENTRY == (int)MA_STUB_BYTES, "the boot code follows the stub");
+
 static uint64_t boot_address(uint64_t base)
 {
 	return base + MA_RESIDENT_DATA + offsetof(struct ma_resident, boot);
@@ -22,6 +24,8 @@ void ma_boot_fill(struct ma_boot *boot, const struct ma_session *session, uint64
 	boot->dlclose = call[MA_CALL_DLCLOSE].value;
 	boot->list_lock = call[MA_CALL_LIST_LOCK].value;
 	boot->list_unlock = call[MA_CALL_LIST_UNLOCK].value;
+	boot->register_atfork = call[MA_CALL_REGISTER_ATFORK].value;
+	boot->cxa_finalize = call[MA_CALL_CXA_FINALIZE].value;
 	boot->pthread_create = call[MA_CALL_PTHREAD_CREATE].value;
 	boot->pthread_attr_init = call[MA_CALL_PTHREAD_ATTR_INIT].value;
 	boot->pthread_attr_setstack = call[MA_CALL_PTHREAD_ATTR_SETSTACK].value;

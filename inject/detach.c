@@ -6,6 +6,7 @@
 
 #include "inject/clock.h"
 #include "inject/guardian.h"
+#include "inject/hook_file.h"
 #include "inject/removal.h"
 
 enum { SAFE_POINT_MS = 10000 };
@@ -23,6 +24,8 @@ static int detach(void *request, void *result, int fds[MA_GUARDIAN_FDS], struct 
 		ma_session_open(session, *pid, ma_clock_ns() + SAFE_POINT_MS * MA_NS_PER_MS, error);
 	if (!failed)
 		failed = ma_remove(session, result, error);
+	if (!failed && ma_hook_file_needed(*pid))
+		ma_hook_file_sweep(*pid);
 	ma_session_close(session);
 	free(session);
 	return failed;

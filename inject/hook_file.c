@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "inject/hook_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -14,7 +16,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* Most of these are emptied at boot, should we ever be killed before we take the file back. */
 static const char *const directories[] = {"/dev/shm", "/run", "/tmp", "/var/tmp", ""};
 
 enum { DIRECTORIES = sizeof(directories) / sizeof(directories[0]) };
@@ -133,27 +134,35 @@ static bool fill(int fd, const void *bytes, size_t count)
 	return true;
 }
 
+/* The lock goes with whoever made the file, however that ends. A sweeper that came in between has
+ * removed it already. */
+static bool take(int fd)
+{
+	struct stat found;
+
+	return !flock(fd, LOCK_EX | LOCK_NB) && !fstat(fd, &found) && found.st_nlink;
+}
+
 static bool leave(struct ma_hook_file *file, pid_t pid, const char *path,
 		  const struct ma_proc_status *status, const void *bytes, size_t count)
 {
-	bool left = false;
-	int fd;
+	int fd = -1;
 
 	file->directory = open_directory(pid, path);
 	if (file->directory < 0)
 		return false;
-	if (allows_execution(file->directory)) {
+	if (allows_execution(file->directory))
 		fd = create_for(file->directory, file->name, status);
-		if (fd >= 0) {
-			left = fill(fd, bytes, count);
-			close(fd);
-			if (!left)
-				unlinkat(file->directory, file->name, 0);
-		}
+	if (fd >= 0 && take(fd) && fill(fd, bytes, count)) {
+		file->locked = fd;
+		return true;
 	}
-	if (!left)
-		close(file->directory);
-	return left;
+	if (fd >= 0) {
+		unlinkat(file->directory, file->name, 0);
+		close(fd);
+	}
+	close(file->directory);
+	return false;
 }
 
 static int nowhere(pid_t pid, struct ma_error *error)
@@ -175,6 +184,7 @@ int ma_hook_file_create(struct ma_hook_file *file, pid_t pid, const struct ma_pr
 	uint64_t nonce = 0;
 
 	*file = (struct ma_hook_file){0};
+	ma_hook_file_sweep(pid);
 	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
 		return ma_error_set(error, MA_ERR_FAILED, errno, "choosing a file name");
 	snprintf(file->name, sizeof(file->name), MA_HOOK_FILE_PREFIX "%llx",
@@ -208,6 +218,50 @@ void ma_hook_file_remove(struct ma_hook_file *file)
 	if (file->inside[0]) {
 		unlinkat(file->directory, file->name, 0);
 		close(file->directory);
+		close(file->locked);
 	}
 	*file = (struct ma_hook_file){0};
+}
+
+/* A regular file whose lock nobody holds is nobody's any more. */
+static void sweep_file(int directory, const char *name)
+{
+	struct stat found;
+	int fd;
+
+	if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) || !S_ISREG(found.st_mode))
+		return;
+	fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		unlinkat(directory, name, 0);
+	close(fd);
+}
+
+static void sweep_directory(int directory)
+{
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!list && fd >= 0)
+		close(fd);
+	while (list && (entry = readdir(list)))
+		if (!strncmp(entry->d_name, MA_HOOK_FILE_PREFIX, strlen(MA_HOOK_FILE_PREFIX)))
+			sweep_file(directory, entry->d_name);
+	if (list)
+		closedir(list);
+}
+
+void ma_hook_file_sweep(pid_t pid)
+{
+	for (int i = 0; i < DIRECTORIES; i++) {
+		int directory = open_directory(pid, directories[i]);
+
+		if (directory < 0)
+			continue;
+		sweep_directory(directory);
+		close(directory);
+	}
 }

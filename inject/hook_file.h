@@ -19,6 +19,7 @@ struct ma_hook_file {
 	char inside[64]; /* what the target calls it; "" = there is no such file */
 	char name[32];   /* in the directory */
 	int directory;   /* owned while there is a file */
+	int locked;      /* the same: holds a lock on the file, which says that it is in use */
 };
 
 /* Does this process see no /proc, or one that does not show it (another PID namespace's)? */
@@ -37,5 +38,8 @@ const char *ma_hook_file_place(pid_t pid);
 
 /* Removes it, if there is one. */
 void ma_hook_file_remove(struct ma_hook_file *file);
+
+/* Removes what tracers that were killed have left where ma_hook_file_create leaves files. */
+void ma_hook_file_sweep(pid_t pid);
 
 #endif

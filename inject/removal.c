@@ -128,30 +128,23 @@ static int switch_off(struct removal *removal, struct ma_error *error)
 	return 0;
 }
 
-/* Proves that nobody is in the hook or in the loader's code. 0 also when it cannot: lingering. */
-static int prove(struct removal *removal, struct ma_error *error)
+int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, int count,
+		     uint64_t deadline_ns, struct ma_detach_result *result, struct ma_error *error)
 {
-	const struct ma_hook_config *config = &removal->resident->config;
-	const struct ma_range ranges[] = {
-		{config->hook_base, config->hook_end},
-		{removal->base, removal->base + MA_RESIDENT_BYTES},
-	};
-	struct ma_detach_result *result = removal->result;
 	uint64_t pause_ns = 300 * MA_NS_PER_US;
 
-	for (;;) {
+	for (uint32_t tries = 0;;) {
 		struct ma_proof_result proof;
-		struct ma_session *session = removal->session;
 		int failed;
 
 		ma_session_settle(session);
 		failed = ma_proof_try(&session->view, session->unwinder,
-				      result->proofs < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD
-								    : MA_PROOF_WALKED,
-				      ranges, 2, &proof, error);
+				      tries < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD : MA_PROOF_WALKED,
+				      ranges, count, &proof, error);
 
 		if (failed)
 			return failed;
+		tries++;
 		result->proofs++;
 		if (proof.pause_us > result->pause_us)
 			result->pause_us = proof.pause_us;
@@ -161,11 +154,11 @@ static int prove(struct removal *removal, struct ma_error *error)
 		if (proof.verdict == MA_PROOF_CLEAR)
 			return 0;
 		/* Stacks are walked by the tables of what was loaded when we looked. */
-		if (result->proofs % 16 == 2 * PLAIN_PROOFS)
+		if (tries % 16 == 2 * PLAIN_PROOFS)
 			failed = ma_session_refresh(session, error);
 		if (failed)
 			return failed;
-		if (ma_clock_ns() >= removal->deadline_ns) {
+		if (ma_clock_ns() >= deadline_ns) {
 			result->lingering = true;
 			snprintf(
 				result->notice, sizeof(result->notice),
@@ -178,6 +171,30 @@ static int prove(struct removal *removal, struct ma_error *error)
 		if (pause_ns < 50 * MA_NS_PER_MS)
 			pause_ns *= 2;
 	}
+}
+
+/* Nobody is in the loader's code, nor in the hook as long as that is there. */
+static int prove(struct removal *removal, struct ma_error *error)
+{
+	const struct ma_hook_config *config = &removal->resident->config;
+	const struct ma_range ranges[] = {
+		{removal->base, removal->base + MA_RESIDENT_BYTES},
+		{config->hook_base, config->hook_end},
+	};
+
+	return ma_removal_prove(removal->session, ranges, config->dl_handle ? 2 : 1,
+				removal->deadline_ns, removal->result, error);
+}
+
+/* While it is being unloaded, threads that fork wait in the loader's code. */
+static int unload(struct removal *removal, struct ma_error *error)
+{
+	int failed = run_op(removal, MA_BOOT_UNLOAD, error);
+
+	if (failed || removal->session->holding)
+		return failed;
+	removal->deadline_ns = ma_clock_ns() + REMOVE_MS * MA_NS_PER_MS;
+	return prove(removal, error);
 }
 
 static int unmap(struct removal *removal, uint64_t address, uint64_t bytes, struct ma_error *error)
@@ -295,9 +312,11 @@ static int remove_found(struct removal *removal, struct ma_error *error)
 		failed = prove(removal, error);
 	if (failed || removal->result->lingering)
 		return failed;
-	if (config->dl_handle)
-		failed = run_op(removal, MA_BOOT_UNLOAD, error);
-	return failed ? failed : unmap_all(removal, error);
+	if (config->dl_handle || removal->resident->boot.fork_handler)
+		failed = unload(removal, error);
+	if (failed || removal->result->lingering)
+		return failed;
+	return unmap_all(removal, error);
 }
 
 static void report(const struct ma_session *session, struct ma_detach_result *result)

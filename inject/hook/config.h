@@ -11,7 +11,7 @@
 
 #include "inject/hook/cpython/layout.h"
 
-enum { MA_HOOK_ABI = 1 };
+enum { MA_HOOK_ABI = 2 };
 
 /* The functions that are intercepted. Order = thunk index; keep in step with ma_fn_names. */
 enum ma_fn {
@@ -135,11 +135,6 @@ struct ma_hook_config {
 	uint32_t tables_foreign; /* bit d: domain d's table no longer held our thunks; left alone */
 	uint32_t passes_failed;  /* mprotect refused, unreadable dynamic section */
 	char message[256];       /* dlerror's text, when dlopen failed */
-
-	/* for the unloading (hook/unload.c); fork_lock is 0 at all other times */
-	uint64_t fork_lock;   /* libc's _IO_list_lock, which fork() takes in the parent */
-	uint32_t fork_locked; /* 1: was taken, and is to be released */
-	uint32_t reserved;
 };
 
 /*

@@ -8,6 +8,7 @@
  * A pass over the link map is the look-up of ma_hook_pass: an IFUNC, resolved by dlsym under the
  * dynamic loader's lock (inject/hook/config.h).
  */
+#include "inject/loader/fork_bar.h"
 #include "inject/loader/resident.h"
 #include "inject/loader/syscall_x86_64.h"
 
@@ -17,7 +18,6 @@ typedef void *dlopen_fn(const char *path, int flags);
 typedef void *dlsym_fn(void *handle, const char *name);
 typedef const char *dlerror_fn(void);
 typedef int dlclose_fn(void *handle);
-typedef void lock_fn(void);
 typedef int hook_fn(struct ma_hook_config *config);
 typedef int attr_fn(void *attr);
 typedef int attr_setstack_fn(void *attr, void *stack, uint64_t bytes);
@@ -76,20 +76,16 @@ static void say_state(struct ma_resident *resident, uint32_t state)
 		thunks->config = 0;
 }
 
-/* No other thread forks while the library is being unmapped (inject/hook/unload.c). */
 static int close_library(struct ma_resident *resident)
 {
 	struct ma_hook_config *config = &resident->config;
 	int failed;
 
-	config->fork_locked = 0;
-	config->fork_lock = resident->boot.list_unlock ? resident->boot.list_lock : 0;
+	ma_fork_bar_set(resident);
 	failed = FUNCTION(dlclose_fn, resident->boot.dlclose)((void *)config->dl_handle);
-	config->fork_lock = 0;
-	if (config->fork_locked)
-		FUNCTION(lock_fn, resident->boot.list_unlock)();
 	if (!failed)
 		config->dl_handle = 0;
+	ma_fork_bar_lift(resident);
 	return failed;
 }
 
@@ -120,7 +116,9 @@ static int open_library(struct ma_resident *resident)
 	config->step = MA_STEP_DLOPEN;
 	if (!is_ours(&boot->fd[0]))
 		return MA_BOOT_FD_REPLACED;
+	ma_fork_bar_set(resident);
 	handle = FUNCTION(dlopen_fn, boot->dlopen)(boot->path, RTLD_NOW_);
+	ma_fork_bar_lift(resident);
 	if (!handle) {
 		const char *text =
 			boot->dlerror ? FUNCTION(dlerror_fn, boot->dlerror)() : (const char *)0;
@@ -179,6 +177,8 @@ static int load(struct ma_resident *resident)
 static int unload(struct ma_resident *resident)
 {
 	resident->config.step = MA_STEP_DLCLOSE;
+	/* In a child that was forked under the bar. */
+	ma_fork_bar_lift(resident);
 	if (resident->config.dl_handle && close_library(resident))
 		return MA_BOOT_NOT_UNLOADED;
 	resident->config.step = MA_STEP_UNLOADED;

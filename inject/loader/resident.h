@@ -26,6 +26,7 @@ enum {
 	MA_RESIDENT_CALL_STACK_BYTES = 256 * 1024,
 	MA_RESIDENT_THREAD_STACK_BYTES = 512 * 1024,
 	MA_RESIDENT_FRAME_BYTES = 20 * 1024, /* a signal frame with extended state */
+	MA_RESIDENT_ENTRY = 64,              /* of the boot code, behind the stub */
 	MA_BOOT_FDS = 3,
 };
 
@@ -96,6 +97,9 @@ struct ma_boot {
 	uint64_t dlclose;
 	uint64_t list_lock; /* may be 0, with list_unlock */
 	uint64_t list_unlock;
+	uint64_t register_atfork; /* may be 0, with cxa_finalize */
+	uint64_t cxa_finalize;
+	uint64_t fork_handler; /* 1: one of ours is registered (fork_bar.h) */
 	uint64_t pthread_create;
 	uint64_t pthread_attr_init;
 	uint64_t pthread_attr_setstack;
@@ -128,6 +132,7 @@ enum {
 		MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES + MA_RESIDENT_THREAD_STACK_BYTES,
 	MA_RESIDENT_FRAME = MA_RESIDENT_DATA + (((int)sizeof(struct ma_resident) + 63) & ~63),
 	MA_RESIDENT_GATE = (MA_RESIDENT_FRAME + MA_RESIDENT_FRAME_BYTES + 4095) & ~4095,
+	MA_RESIDENT_FORK_BAR = MA_RESIDENT_GATE + 64, /* a word: 1 = forks wait (fork_bar.h) */
 	MA_RESIDENT_BYTES = MA_RESIDENT_GATE + 4096,
 };
 

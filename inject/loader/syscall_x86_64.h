@@ -10,6 +10,7 @@ enum {
 	MA_SYS_FSTAT = 5,
 	MA_SYS_SIGPROCMASK = 14,
 	MA_SYS_GETTID = 186,
+	MA_SYS_FUTEX = 202,
 };
 
 /* struct stat of the kernel: 144 bytes, device and inode first. */

@@ -40,8 +40,14 @@ class Obedient(Target):
 
     def tell(self, code, seconds=60):
         """Runs the code there; returns its `answer`."""
+        self.send(code)
+        return self.receive(seconds)
+
+    def send(self, code):
         self.process.stdin.write((json.dumps(code) + "\n").encode())
         self.process.stdin.flush()
+
+    def receive(self, seconds=60):
         answer = json.loads(self.read_line(seconds))
         assert not (isinstance(answer, dict) and "error" in answer), answer["error"]
         return answer

@@ -4,6 +4,8 @@
 From outside as root, and from inside with the one file copied in.
 """
 
+import fcntl
+import json
 import os
 import signal
 
@@ -13,7 +15,8 @@ import cgroup
 import probe
 import pythons
 import unharmed
-from box import BoxedInit, BoxedLedger
+from box import Box, BoxedInit, BoxedLedger
+from facts import Obedient
 from target import Ledger
 from waiting import wait_until
 
@@ -89,6 +92,48 @@ def test_proc_of_another_namespace(memattach, start, has):
         unharmed.untouched(ledger.pid, before)
     assert left_files(ledger.pid) == []
     assert ledger.quit(3) == 3
+
+
+HANG_IN_VFORK = """
+import os
+os.mkfifo("/tmp/gate")
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, "/tmp/gate",
+                                                         os.O_RDONLY, 0)])
+"""
+
+
+class BoxedObedient(Box, Obedient):
+    """tests/targets/obedient.py in a box."""
+
+    def __init__(self, **box):
+        Box.__init__(self, ["/usr/bin/python3", "-B", "/tests/obedient.py"], **box)
+        assert json.loads(self.read_line()) == "ready"
+        self.find()
+
+
+@pytest.mark.parametrize("cleaner", ["attach", "detach"])
+def test_file_of_a_killed_tracer(memattach, start, cleaner):
+    """It stays in the target's root until the next attach or detach; one that is in use is left
+    alone."""
+    target = start(BoxedObedient, namespaces=(), has=("writable",))
+    target.send(HANG_IN_VFORK)  # nobody can be stopped there: the tracer waits, its file is out
+    attaching = memattach.start("attach", target.pid)
+    wait_until(lambda: left_files(target.pid), what="the file")
+    tracer, = [pid for pid in probe.children(attaching.pid)
+               if probe.read("/proc/%d/comm" % pid).strip() == "memattach-guard"]
+    os.kill(tracer, signal.SIGKILL)
+    assert memattach.finish(attaching).code == 1
+    assert len(left_files(target.pid)) == 1
+    with open("/proc/%d/root/dev/shm/.memattach-5" % target.pid, "w") as in_use:
+        fcntl.flock(in_use, fcntl.LOCK_EX)
+        with open("/proc/%d/root/tmp/gate" % target.pid, "w"):
+            target.receive()
+        if cleaner == "attach":
+            memattach.ok("attach", target.pid)
+            assert left_files(target.pid) == [".memattach-5"]
+        memattach.ok("detach", target.pid)
+        assert left_files(target.pid) == [".memattach-5"]
+    assert target.tell("answer = 6 * 7") == 42
 
 
 def test_links_in_the_root_lead_nowhere(memattach, start, tmp_path):

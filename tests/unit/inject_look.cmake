@@ -3,7 +3,7 @@
 # own here, without the payload that an attach needs.
 set(MA_LOOK_SOURCES)
 foreach(name remote_memory memory_cache maps procfs elf_memory link_map interpreter resolve
-        thunk_page permission permission_text bpf seccomp_filter headroom hook_file inspect doctor
+        thunk_page permission permission_text bpf seccomp_filter headroom hook_file inspect
         arch/x86_64 hook/cpython/layouts)
   list(APPEND MA_LOOK_SOURCES ${PROJECT_SOURCE_DIR}/inject/${name}.c)
 endforeach()
@@ -26,8 +26,11 @@ set_target_properties(look_fake_python PROPERTIES ENABLE_EXPORTS ON)
 add_library(look_interposer SHARED look_interposer.c)
 target_compile_options(look_interposer PRIVATE -fno-builtin)
 
+# The doctor looks too, but stops a thread where there is a seccomp filter.
+set(MA_LOOK_LIBS_inspect ma_inject)
+
 foreach(name maps procfs elf_memory link_map bpf seccomp_filter headroom interpreter permission inspect)
-  ma_unit_test(look_${name} SOURCES test_${name}.c LIBS ma_look)
+  ma_unit_test(look_${name} SOURCES test_${name}.c LIBS ma_look ${MA_LOOK_LIBS_${name}})
   target_compile_definitions(test_look_${name} PRIVATE
     MA_CANONICAL_PLT_PROGRAM="$<TARGET_FILE:look_canonical_plt>"
     MA_STATIC_PROGRAM="$<TARGET_FILE:look_static>"
