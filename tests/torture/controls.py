@@ -15,7 +15,7 @@ import sys
 import time
 
 from storm_target import BUILD, LIBRARIES, Storm, findings, standstill
-from torture import chosen_pythons
+from torture import chosen_pythons, record_head
 
 import residue
 
@@ -87,7 +87,8 @@ def main():
             "NOT SEEN TO FAIL in %d tries" % tries
         print("%s: %s" % (what, outcome), flush=True)
         with open(os.path.join(options.logs, "controls.jsonl"), "a") as file:
-            file.write(json.dumps({"what": what, "outcome": outcome, "tries": tries}) + "\n")
+            file.write(json.dumps({"what": what, "outcome": outcome, "tries": tries,
+                                   "version": python.version, **record_head()}) + "\n")
     return 1 if clean else 0
 
 

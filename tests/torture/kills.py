@@ -19,7 +19,7 @@ import sys
 import time
 
 from storm_target import BUILD, Storm, findings
-from torture import CYCLE, chosen_pythons, show_stacks
+from torture import CYCLE, chosen_pythons, record_head, show_stacks
 
 import residue
 
@@ -159,7 +159,7 @@ def main():
             ", ".join(sorted(tally.disturbed)) or "none",
             "FOUND " + " | ".join(tally.found) if tally.found else "clean"), flush=True)
         with open(os.path.join(options.logs, "kills.jsonl"), "a") as file:
-            file.write(json.dumps({"label": python.label, "version": python.version,
+            file.write(json.dumps({"label": python.label, "version": python.version, **record_head(),
                                    "kills": tally.kills, "found": tally.found,
                                    "disturbed": sorted(tally.disturbed)}) + "\n")
     print("torture: %d kills, %d targets with findings" % (kills, broken))

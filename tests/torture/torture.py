@@ -61,9 +61,16 @@ class Outcome:
 
     def as_record(self):
         record = {key: value for key, value in vars(self).items() if key not in ("python", "figures")}
-        record.update(label=self.python.label, version=self.python.version,
+        record.update(label=self.python.label, version=self.python.version, **record_head(),
                       medians_ms={name: self.median_ms(name) for name in FIGURES})
         return record
+
+
+def record_head():
+    """What a line of the record says of when and with what it came about."""
+    said = subprocess.run([program.PROGRAM, "--version"], capture_output=True, text=True, check=True)
+    return {"date": str(datetime.date.today()), "kernel": platform.release(),
+            "release": said.stdout.split()[-1]}
 
 
 def show_stacks(pid, path):
