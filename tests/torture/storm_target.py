@@ -22,7 +22,7 @@ def missing_allocator(name):
     """Why targets cannot be started with this allocator, or None."""
     library = ALLOCATORS[name]
     if library and not os.path.exists(os.path.join(HOST_LIBRARIES, library)):
-        return "there is no %s (scripts/setup --torture installs it)" % library
+        return "there is no %s (scripts/setup --test installs it)" % library
     return None
 
 
