@@ -236,16 +236,16 @@ int ma_client_begin_detach(struct ma_client *client, pid_t pid, enum ma_grant *g
 }
 
 int ma_client_attached(struct ma_client *client, const Memattach__Attached *attached, int pidfd,
-		       int area_fd, struct ma_error *error)
+		       int area_fd, int unwind_fd, struct ma_error *error)
 {
 	Memattach__Request request = MEMATTACH__REQUEST__INIT;
 	Memattach__Attached copy = *attached;
-	const int fds[] = {pidfd, area_fd};
+	const int fds[] = {pidfd, area_fd, unwind_fd};
 	char doing[64];
 	snprintf(doing, sizeof doing, "handing %d to the daemon", attached->pid);
 	request.what_case = MEMATTACH__REQUEST__WHAT_ATTACHED;
 	request.attached = &copy;
-	return ask_done(client, &request, fds, 2, doing, error);
+	return ask_done(client, &request, fds, unwind_fd < 0 ? 2 : 3, doing, error);
 }
 
 /* The requests that name a target and are answered with `done`. Every such member of the union is a

@@ -41,7 +41,7 @@ int ma_client_begin_detach(struct ma_client *client, pid_t pid, enum ma_grant *g
 
 /* Hands over the attached target; the descriptors are borrowed. Gives the lock back. */
 int ma_client_attached(struct ma_client *client, const Memattach__Attached *attached, int pidfd,
-		       int area_fd, struct ma_error *error);
+		       int area_fd, int unwind_fd, struct ma_error *error);
 int ma_client_cancel_attach(struct ma_client *client, pid_t pid, struct ma_error *error);
 int ma_client_detached(struct ma_client *client, pid_t pid, struct ma_error *error);
 

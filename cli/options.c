@@ -309,6 +309,8 @@ static int check_together(const struct parser *parser)
 		 "stacks --interval", "say how often, too: --repeat N"},
 		{was_seen(parser, "duration") && !options->duration_ms, "--duration 0",
 		 "must be more than 0, as in 10m"},
+		{options->native && options->no_native, "--native with --no-native",
+		 "give one or the other"},
 		{options->once && options->duration_ms, "--once with --duration",
 		 "--once detaches as soon as it is done, --duration later: give one or the other"},
 		{options->keep && (options->once || options->duration_ms),

@@ -34,8 +34,8 @@ struct ma_options {
 	size_t pid_count;
 	bool children, json, force, trust_seccomp, once, keep, all, forget, stop;
 	bool quiet, verbose, help, version;
-	bool no_native; /* Python frames only */
-	bool live;      /* --live: the command of that name */
+	bool native, no_native; /* as asked for; by default it depends on the mode */
+	bool live;              /* --live: the command of that name */
 	bool wait_given, sample_given;
 	struct ma_sample_choice sample;
 	double overhead_ratio;

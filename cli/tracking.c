@@ -124,7 +124,7 @@ static int hand_over(struct ma_tracking *tracking, struct ma_target *target,
 	attached.interval_bytes = exact ? 0 : options->sample.interval_bytes;
 	attached.uid = process->uid;
 	int code = ma_client_attached(&tracking->client, &attached, result->pidfd, result->area_fd,
-				      error);
+				      result->unwind_fd, error);
 	if (code) {
 		struct ma_detach_result removed;
 		struct ma_error detach_error;
@@ -185,10 +185,12 @@ static void attach(struct ma_tracking *tracking, struct ma_target *target)
 		.interval_bytes = options->sample.interval_bytes,
 		.size_rates = options->sample.size_rates,
 		.size_rate_count = options->sample.size_rate_count,
+		.native = options->native ||
+			  (options->sample.mode != MA_MODE_EXACT && !options->no_native),
 		.force = options->force,
 		.trust_seccomp = options->trust_seccomp,
 	};
-	struct ma_attach_result result = {.pidfd = -1, .area_fd = -1};
+	struct ma_attach_result result = {.pidfd = -1, .area_fd = -1, .unwind_fd = -1};
 	int code = ma_attach(target->pid, &attach_options, &result, &error);
 	if (code) {
 		struct ma_error ignored;
@@ -200,6 +202,8 @@ static void attach(struct ma_tracking *tracking, struct ma_target *target)
 	code = hand_over(tracking, target, &result, &error);
 	close(result.pidfd);
 	close(result.area_fd);
+	if (result.unwind_fd >= 0)
+		close(result.unwind_fd);
 	if (code) {
 		ma_tracking_fail(tracking, target, &error);
 		return;

@@ -100,10 +100,10 @@ static int attached(struct call *call, struct ma_error *error)
 	const Memattach__Attached *from = call->request->attached;
 	struct ma_connection *connection = call->connection;
 	uint64_t owner = ma_locks_owner(&call->server->locks, from->pid);
-	if (connection->fd_count != 2) {
+	if (connection->fd_count != 2 && connection->fd_count != 3) {
 		int code = ma_error_set(error, MA_ERR_PROTOCOL, 0, "taking over process %d",
 					from->pid);
-		ma_error_answer(error, "%d descriptors came with it instead of 2",
+		ma_error_answer(error, "%d descriptors came with it instead of 2 or 3",
 				connection->fd_count);
 		return code;
 	}
@@ -132,8 +132,9 @@ static int attached(struct call *call, struct ma_error *error)
 	};
 	struct ma_session *session;
 	int pidfd = connection->fds[0], area_fd = connection->fds[1];
+	int unwind_fd = connection->fd_count == 3 ? connection->fds[2] : -1;
 	connection->fd_count = 0;
-	int code = ma_session_create(&session, &request, pidfd, area_fd, error);
+	int code = ma_session_create(&session, &request, pidfd, area_fd, unwind_fd, error);
 	if (code == 0) {
 		code = ma_sessions_add(&call->server->sessions, session, error);
 		if (code < 0)

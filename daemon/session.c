@@ -138,8 +138,14 @@ static void describe(struct ma_session *session, const struct ma_session_request
 	session->keep = request->keep;
 }
 
+static void close_unwind(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 int ma_session_create(struct ma_session **session, const struct ma_session_request *request,
-		      int pidfd, int area_fd, struct ma_error *error)
+		      int pidfd, int area_fd, int unwind_fd, struct ma_error *error)
 {
 	struct ma_session *made = calloc(1, sizeof *made);
 	int code = check_pidfd(request->pid, pidfd, error);
@@ -150,12 +156,14 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 	close(area_fd);
 	if (code < 0) {
 		close(pidfd);
+		close_unwind(unwind_fd);
 		free(made);
 		return code;
 	}
 	uint64_t now_ms = now_monotonic_ms();
 	made->state = MA_SESSION_TRACKING;
 	made->pidfd = pidfd;
+	made->unwind_fd = unwind_fd;
 	made->attach_monotonic_ms = attach_clock_ms(&made->map.ident, now_ms);
 	made->query_monotonic_ms = now_ms;
 	made->next_poll_ms = now_ms;
@@ -187,6 +195,7 @@ void ma_session_destroy(struct ma_session *session)
 		__atomic_store_n(&session->map.area->control.enabled, 0, __ATOMIC_RELAXED);
 	if (session->pidfd >= 0)
 		close(session->pidfd);
+	close_unwind(session->unwind_fd);
 	if (session->process_open)
 		ma_process_memory_close(&session->process);
 	ma_viewer_destroy(session->viewer);

@@ -87,7 +87,8 @@ struct ma_viewer; /* daemon/viewer.h */
 
 struct ma_session {
 	pid_t pid;
-	int pidfd; /* -1 once it ended */
+	int pidfd;     /* -1 once it ended */
+	int unwind_fd; /* of the unwind area; -1: the target has none */
 	char executable[512];
 	char command[1024];
 	char python_version[32];
@@ -139,11 +140,12 @@ struct ma_session {
 };
 
 /*
- * Begins a session. pidfd and area_fd are taken, also on failure. Errors: MA_ERR_PROTOCOL (the area
- * is none, or is not this process's), MA_ERR_NO_PROCESS, MA_ERR_FAILED. *session is returned-owned.
+ * Begins a session. pidfd, area_fd and unwind_fd (-1: none) are taken, also on failure. Errors:
+ * MA_ERR_PROTOCOL (the area is none, or is not this process's), MA_ERR_NO_PROCESS, MA_ERR_FAILED.
+ * *session is returned-owned.
  */
 int ma_session_create(struct ma_session **session, const struct ma_session_request *request,
-		      int pidfd, int area_fd, struct ma_error *error);
+		      int pidfd, int area_fd, int unwind_fd, struct ma_error *error);
 
 /* Stops tracking if it does (the target goes on without us) and frees everything. NULL is fine. */
 void ma_session_destroy(struct ma_session *session);

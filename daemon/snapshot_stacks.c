@@ -249,8 +249,10 @@ struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
 		return ma_stack_builder_pseudo(builder, ma_pseudo_frame_instead(site->flags));
 	uint32_t known = ma_idmap_find(&builder->stack_of_id, site->stack);
 	bool copied = ma_stack_copy(builder->tables, site->stack, &stack, builder->frames) == 0;
-	if (copied)
+	if (copied) {
 		*flags |= stack.flags;
+		ma_stack_keep_python(&stack, builder->frames);
+	}
 	if (known != MA_IDMAP_NONE)
 		return builder->stacks[known];
 	if (!copied)

@@ -129,6 +129,7 @@ static uint32_t read_stack(struct ma_viewer_index *index, uint32_t slot, struct 
 	*flags = site->flags;
 	if (site->stack && ma_stack_copy(index->tables, site->stack, &stack, index->frames) == 0) {
 		*flags |= stack.flags;
+		ma_stack_keep_python(&stack, index->frames);
 		*instead = ma_pseudo_frame_instead(*flags);
 		return stack.frame_count;
 	}

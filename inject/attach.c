@@ -310,6 +310,9 @@ static void report(struct attach *attach)
 	if (result->boot_thread)
 		notice(attach, "A short-lived thread of ours ran in the process; libc may keep a "
 			       "malloc arena for it (address space, little memory).");
+	if (attach->install.unwind.refused)
+		notice(attach, "Its address space is limited and has no room to spare for unwind "
+			       "tables: no native stacks.");
 	if (session->prolonged)
 		notice(attach, "A waiting system call was started over with its whole timeout.");
 	if (session->late_count)
@@ -371,6 +374,10 @@ static int attach_process(void *request, void *result, int fds[MA_GUARDIAN_FDS],
 		fds[0] = dup(attach.session->view.pidfd);
 		fds[1] = attach.install.area_file.fd;
 		attach.install.area_file.fd = -1;
+		if (attach.install.unwind.address) {
+			fds[2] = attach.install.unwind.file.fd;
+			attach.install.unwind.file.fd = -1;
+		}
 	} else {
 		attach.result->process = attach.session->view.process;
 		failed = explain(attach.request->pid, &program, failed, error);
@@ -421,5 +428,6 @@ int ma_attach(pid_t pid, const struct ma_attach_options *options, struct ma_atta
 	failed = ma_guardian_run(&task, fds, error);
 	result->pidfd = fds[0];
 	result->area_fd = fds[1];
+	result->unwind_fd = fds[2];
 	return failed;
 }

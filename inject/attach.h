@@ -71,15 +71,17 @@ struct ma_attach_options {
 	uint32_t interval_bytes;               /* first R; ignored in other modes than sampled */
 	const struct ma_size_rate *size_rates; /* mode MA_MODE_CLASSES; borrowed */
 	uint32_t size_rate_count;
+	bool native;         /* native stacks too: makes the unwind area */
 	bool force;          /* though headroom is small, or another daemon serves it */
 	bool trust_seccomp;  /* attach although a seccomp filter could not be judged */
 	uint32_t timeout_ms; /* for finding a safe point; 0 = 10000 */
 };
 
-/* What an attach leaves the caller with. Both fds are returned-owned, CLOEXEC. */
+/* What an attach leaves the caller with. The fds are returned-owned, CLOEXEC. */
 struct ma_attach_result {
 	int pidfd;
-	int area_fd; /* the shared memory, struct ma_area */
+	int area_fd;   /* the shared memory, struct ma_area */
+	int unwind_fd; /* struct ma_unwind_area; -1 = no native stacks */
 	struct ma_process process;
 	uint32_t hook_running_us; /* from the call to the hook being on */
 	uint32_t pause_us;        /* longest time the victim thread stood still */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 
 struct reply {
 	int status;
+	uint32_t sent; /* bit i: fds[i] comes along */
 	struct ma_error error;
 };
 
@@ -31,16 +33,18 @@ static int send_reply(int socket, struct reply *reply, const struct ma_guardian_
 	size_t count = 0;
 
 	for (int i = 0; i < MA_GUARDIAN_FDS; i++)
-		if (fds[i] >= 0)
+		if (fds[i] >= 0) {
+			reply->sent |= UINT32_C(1) << i;
 			open_fds[count++] = fds[i];
-	if (count == MA_GUARDIAN_FDS) {
+		}
+	if (count) {
 		memset(&control, 0, sizeof(control));
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(open_fds));
-		memcpy(CMSG_DATA(&control.header), open_fds, sizeof(open_fds));
+		control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(&control.header), open_fds, count * sizeof(int));
 	}
 	do
 		sent = sendmsg(socket, &message, MSG_NOSIGNAL);
@@ -69,14 +73,28 @@ static void go_deaf(void)
 
 static void guard(int socket, const struct ma_guardian_task *task)
 {
-	int fds[MA_GUARDIAN_FDS] = {-1, -1};
+	int fds[MA_GUARDIAN_FDS];
 	struct reply reply = {0};
 
+	memset(fds, -1, sizeof(fds));
 	go_deaf();
 	reply.status = task->work(task->request, task->result, fds, &reply.error);
 	if (send_reply(socket, &reply, task, fds) && !reply.status && task->orphaned)
 		task->orphaned(task->request);
 	_exit(0);
+}
+
+/* Puts what came where the guardian had it. */
+static void place_fds(uint32_t sent, const unsigned char *came, size_t count,
+		      int fds[MA_GUARDIAN_FDS])
+{
+	for (int i = 0; i < MA_GUARDIAN_FDS && count; i++) {
+		if (!(sent >> i & 1))
+			continue;
+		memcpy(&fds[i], came, sizeof(int));
+		came += sizeof(int);
+		count--;
+	}
 }
 
 static int receive_reply(int socket, struct reply *reply, const struct ma_guardian_task *task,
@@ -97,9 +115,9 @@ static int receive_reply(int socket, struct reply *reply, const struct ma_guardi
 	if (got != (ssize_t)(sizeof(*reply) + task->result_bytes))
 		return -1;
 	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int) * MA_GUARDIAN_FDS))
-		memcpy(fds, CMSG_DATA(header), sizeof(int) * MA_GUARDIAN_FDS);
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		place_fds(reply->sent, CMSG_DATA(header),
+			  (header->cmsg_len - CMSG_LEN(0)) / sizeof(int), fds);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 
 #include "proto/error.h"
 
-enum { MA_GUARDIAN_FDS = 2 };
+enum { MA_GUARDIAN_FDS = 3 };
 
 struct ma_guardian_task {
 	/* Runs in the guardian. Fills result, and fds (returned-owned; -1 = none). 0 or enum

@@ -15,6 +15,7 @@
 #include "inject/hook/thunks.h"
 #include "inject/loader/payload.h"
 #include "inject/python_allocator.h"
+#include "proto/unwind.h"
 
 enum {
 	PAGE = MA_PAGE_BYTES,
@@ -56,6 +57,7 @@ void ma_install_init(struct ma_install *install, bool tls_slots, uint64_t start_
 		.hook = none,
 		.area_file = none,
 		.thunks = none,
+		.unwind = {.file = none},
 	};
 }
 
@@ -77,6 +79,7 @@ int ma_install_plan(struct ma_install *install, const struct ma_session *session
 	install->area_bytes = options->mode == MA_MODE_EXACT
 				      ? MA_AREA_EXACT_BYTES(arena_pages(session))
 				      : MA_AREA_SAMPLED_BYTES;
+	install->unwind.refused = options->native && !ma_unwind_area_fits(session);
 	install->small_limit =
 		ma_python_small_limit(session->pid, session->view.process.python_path);
 	if (session->view.thunks.found) {
@@ -321,6 +324,14 @@ static uint32_t find_tid_offset(const struct ma_session *session)
 	return 0;
 }
 
+/* Where the stack ends that the kernel made for the program (proc(5)): it never moves. */
+static uint64_t main_stack_end(const struct ma_maps *maps)
+{
+	const struct ma_map *map = ma_maps_find_name(maps, "[stack]", 0);
+
+	return map ? map->end : 0;
+}
+
 static void fill_config(struct ma_hook_config *config, const struct ma_install *install,
 			const struct ma_session *session, const struct ma_attach_options *options)
 {
@@ -331,6 +342,9 @@ static void fill_config(struct ma_hook_config *config, const struct ma_install *
 		.mode = options->mode,
 		.area = install->area_address,
 		.area_bytes = install->area_bytes,
+		.unwind = install->unwind.address,
+		.unwind_bytes = install->unwind.address ? MA_UNWIND_BYTES : 0,
+		.main_stack_end = main_stack_end(&view->maps),
 		.gate = install->resident + MA_RESIDENT_GATE,
 		.thunk_code = install->thunk_code,
 		.thunk_data = install->thunk_data,
@@ -389,6 +403,7 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 	content->boot.fd[0] = install->hook.remote;
 	content->boot.fd[1] = install->area_file.remote;
 	content->boot.fd[2] = install->thunks.remote;
+	content->boot.fd[3] = install->unwind.file.remote;
 	if (install->file.inside[0])
 		snprintf(content->boot.path, sizeof(content->boot.path), "%s",
 			 install->file.inside);
@@ -417,6 +432,8 @@ int ma_install(struct ma_install *install, struct ma_session *session,
 		failed = install_area(install, session, options, error);
 	if (!failed)
 		failed = install_thunks(install, session, error);
+	if (!failed && options->native && !install->unwind.refused)
+		failed = ma_unwind_area_install(&install->unwind, session, error);
 	return failed ? failed : write_resident(install, session, options, error);
 }
 
@@ -440,4 +457,5 @@ void ma_install_fini(struct ma_install *install)
 	ma_remote_memfd_fini(&install->hook);
 	ma_remote_memfd_fini(&install->area_file);
 	ma_remote_memfd_fini(&install->thunks);
+	ma_remote_memfd_fini(&install->unwind.file);
 }

@@ -15,6 +15,7 @@
 #include "inject/loader/resident.h"
 #include "inject/remote_memfd.h"
 #include "inject/session.h"
+#include "inject/unwind_area.h"
 #include "proto/area.h"
 
 struct ma_install {
@@ -28,6 +29,7 @@ struct ma_install {
 	struct ma_remote_memfd hook;
 	struct ma_remote_memfd area_file;
 	struct ma_remote_memfd thunks;
+	struct ma_unwind_place unwind;
 	struct ma_area *area; /* our mapping of it, owned */
 	uint64_t resident;    /* the target's addresses from here on */
 	uint64_t area_address;
@@ -58,7 +60,7 @@ int ma_install(struct ma_install *install, struct ma_session *session,
  * to the target. */
 void ma_install_touch(const struct ma_install *install);
 
-/* Releases our ends: fds (area_file.fd may have been taken: -1) and mappings. */
+/* Releases our ends: fds (area_file's and unwind's may have been taken: -1) and mappings. */
 void ma_install_fini(struct ma_install *install);
 
 #endif

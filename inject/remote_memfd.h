@@ -13,7 +13,7 @@
 #include "inject/remote_call.h"
 #include "proto/error.h"
 
-/* Names of ours, beside MA_THUNK_MEMFD: how mappings are recognised later. */
+/* Names of ours, beside MA_THUNK_MEMFD and MA_UNWIND_MEMFD: how mappings are recognised later. */
 #define MA_HOOK_MEMFD "memattach-hook"
 #define MA_AREA_MEMFD "memattach-area"
 

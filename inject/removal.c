@@ -15,6 +15,7 @@
 #include "inject/proof.h"
 #include "inject/remote_memfd.h"
 #include "inject/strays.h"
+#include "proto/unwind.h"
 
 enum {
 	REMOVE_MS = 3000,
@@ -264,6 +265,8 @@ static int unmap_all(struct removal *removal, struct ma_error *error)
 	} else {
 		if (!failed && shows(&maps, config->area, MA_AREA_MEMFD))
 			failed = unmap(removal, config->area, config->area_bytes, error);
+		if (!failed && config->unwind && shows(&maps, config->unwind, MA_UNWIND_MEMFD))
+			failed = unmap(removal, config->unwind, config->unwind_bytes, error);
 		if (!failed)
 			failed = set_idle(removal, error);
 		if (!failed && shows(&maps, removal->base, MA_HOOK_MEMFD))

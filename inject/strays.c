@@ -12,6 +12,7 @@
 
 #include "inject/boot_run.h"
 #include "inject/remote_memfd.h"
+#include "proto/unwind.h"
 
 /* The mark at the end of a resident mapping's code, if this mapping is one. */
 static bool is_resident(const struct ma_session *session, const struct ma_map *map,
@@ -56,7 +57,8 @@ static bool is_stray(const struct ma_session *session, size_t index, uint64_t *b
 	struct ma_resident_mark mark;
 
 	*bytes = map->end - map->start;
-	if (ma_maps_find_memfd(maps, MA_AREA_MEMFD, 0, index) == map)
+	if (ma_maps_find_memfd(maps, MA_AREA_MEMFD, 0, index) == map ||
+	    ma_maps_find_memfd(maps, MA_UNWIND_MEMFD, 0, index) == map)
 		return true;
 	/* Executable thunks stay, whatever they are: somebody may have copied an address. */
 	if (ma_maps_find_memfd(maps, MA_THUNK_MEMFD, 0, index) == map)
@@ -73,9 +75,9 @@ static bool is_stray(const struct ma_session *session, size_t index, uint64_t *b
 /* The next file descriptor of ours in that directory of /proc, -1 = no more. */
 static int next_fd(DIR *directory)
 {
-	static const char *const names[] = {"/memfd:" MA_HOOK_MEMFD " (deleted)",
-					    "/memfd:" MA_AREA_MEMFD " (deleted)",
-					    "/memfd:" MA_THUNK_MEMFD " (deleted)"};
+	static const char *const names[] = {
+		"/memfd:" MA_HOOK_MEMFD " (deleted)", "/memfd:" MA_AREA_MEMFD " (deleted)",
+		"/memfd:" MA_UNWIND_MEMFD " (deleted)", "/memfd:" MA_THUNK_MEMFD " (deleted)"};
 	const struct dirent *entry;
 
 	while (directory && (entry = readdir(directory))) {

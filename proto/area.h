@@ -26,23 +26,24 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 2,       /* raised by any change of a struct below */
-	MA_PAGE_BYTES = 4096,      /* layout unit; the x86-64 page */
-	MA_THREAD_SLOTS = 64,      /* slot 0 stands for every thread beyond the others */
-	MA_RINGS = 16,             /* rings; more threads than rings share them event by event */
-	MA_RING_EVENTS = 4096,     /* events a ring holds; a power of two */
-	MA_MAX_FRAMES = 1024,      /* frames of one stack; deeper ones are cut and flagged */
-	MA_SIZE_RATES = 8,         /* size classes, the last of them for all larger sizes */
-	MA_FILTER_WORDS = 1 << 16, /* 64-bit words of the filter: 512 KiB */
-	MA_LIVE_BUCKETS = 1 << 14, /* buckets of the live set; a power of two */
-	MA_LIVE_WAYS = 8,          /* entries of a bucket: one cache line of addresses */
-	MA_CODE_MAP = 1 << 16,     /* slots of the map code address -> code id */
-	MA_CODE_INDEX = 1 << 16,   /* slots of the map content hash -> code id */
-	MA_STACK_INDEX = 1 << 18,  /* slots of the map stack hash -> stack id */
-	MA_SITE_INDEX = 1 << 18,   /* slots of the map site key -> site id */
-	MA_SITES = 1 << 17,        /* sites, id 0 unused */
-	MA_STACK_WORDS = 1 << 22,  /* 64-bit words of the stack log: 32 MiB, sparse */
-	MA_CODE_WORDS = 1 << 22,   /* 64-bit words of the code log: 32 MiB, sparse */
+	MA_AREA_VERSION = 3,         /* raised by any change of a struct below */
+	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
+	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
+	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
+	MA_RING_EVENTS = 4096,       /* events a ring holds; a power of two */
+	MA_MAX_FRAMES = 4096,        /* frames of one stack; deeper ones are cut and flagged */
+	MA_MAX_PYTHON_FRAMES = 1024, /* of them Python's; the rest is for native ones */
+	MA_SIZE_RATES = 8,           /* size classes, the last of them for all larger sizes */
+	MA_FILTER_WORDS = 1 << 16,   /* 64-bit words of the filter: 512 KiB */
+	MA_LIVE_BUCKETS = 1 << 14,   /* buckets of the live set; a power of two */
+	MA_LIVE_WAYS = 8,            /* entries of a bucket: one cache line of addresses */
+	MA_CODE_MAP = 1 << 16,       /* slots of the map code address -> code id */
+	MA_CODE_INDEX = 1 << 16,     /* slots of the map content hash -> code id */
+	MA_STACK_INDEX = 1 << 18,    /* slots of the map stack hash -> stack id */
+	MA_SITE_INDEX = 1 << 18,     /* slots of the map site key -> site id */
+	MA_SITES = 1 << 17,          /* sites, id 0 unused */
+	MA_STACK_WORDS = 1 << 22,    /* 64-bit words of the stack log: 32 MiB, sparse */
+	MA_CODE_WORDS = 1 << 22,     /* 64-bit words of the code log: 32 MiB, sparse */
 };
 
 #define MA_AREA_MAGIC UINT64_C(0x616572615f616d01) /* "\1ma_area" in memory order */
@@ -79,11 +80,14 @@ enum ma_event_kind {
 };
 
 enum ma_stack_flag {
-	MA_STACK_TRUNCATED = 1,  /* deeper than MA_MAX_FRAMES: the outermost frames are missing */
-	MA_STACK_BROKEN = 2,     /* the walk met something unreadable and ended early */
-	MA_STACK_NO_PYTHON = 4,  /* the thread has no Python frame */
-	MA_STACK_FINALIZING = 8, /* the interpreter was shutting down: not walked */
-	MA_STACK_FOREIGN = 16,   /* a sub-interpreter's state could not be told: not walked */
+	MA_STACK_TRUNCATED = 1,   /* deeper than there is room: the outermost frames are missing */
+	MA_STACK_BROKEN = 2,      /* the walk met something unreadable and ended early */
+	MA_STACK_NO_PYTHON = 4,   /* the thread has no Python frame */
+	MA_STACK_FINALIZING = 8,  /* the interpreter was shutting down: not walked */
+	MA_STACK_FOREIGN = 16,    /* a sub-interpreter's state could not be told: not walked */
+	MA_STACK_NATIVE_CUT = 32, /* outermost native frames are missing: see struct ma_counters */
+	MA_STACK_NATIVE_GUESSED =
+		64, /* a function without unwind tables was passed by frame pointer */
 };
 
 /*
@@ -153,12 +157,26 @@ struct ma_counters {
 	uint64_t slots_patched;    /* GOT slots and data words that hold a thunk now */
 	uint64_t objects_seen;     /* objects that the last pass walked */
 	uint64_t fault;            /* enum ma_fault, 0 = none: why the hook disabled itself */
+	/* Native walks that ended early (MA_STACK_NATIVE_CUT), by what they met: */
+	uint64_t native_no_module; /* code in no module of the index; see struct ma_native_wants */
+	uint64_t native_no_stack;  /* a stack that the index does not list, or that is no thread's
+				      own */
+	uint64_t native_no_rule;   /* a module without a table, a function without a rule */
+	uint64_t native_broken;    /* what cannot be a frame; or the index changed meanwhile */
+	uint64_t native_guessed;   /* native walks with MA_STACK_NATIVE_GUESSED */
 };
 
 enum ma_fault {
 	MA_FAULT_NONE = 0,
 	MA_FAULT_LEASE = 1,   /* the daemon stopped renewing; cleared when it renews again */
 	MA_FAULT_CORRUPT = 2, /* a structure of the hook does not hold what it must */
+};
+
+/* What the index of the unwind area (proto/unwind.h) did not know when it was last asked, 0 =
+ * nothing yet: where to look. Hints, stored by any thread. */
+struct ma_native_wants {
+	uint64_t pc;    /* native_no_module */
+	uint64_t stack; /* native_no_stack */
 };
 
 /* A thread slot. tid is the thread's id in the target's own PID namespace, 0 = slot not taken. */
@@ -216,11 +234,14 @@ struct ma_live {
 	struct ma_live_entry entry[MA_LIVE_BUCKETS][MA_LIVE_WAYS];
 };
 
-/* A frame of an interned stack: code id in the low 32 bits, byte offset of the instruction above.
+/*
+ * A frame of an interned stack: code id in the low 32 bits, byte offset of the instruction above,
+ * and MA_FRAME_ENTRY where one call of the interpreter loop begins. Native frames, which follow the
+ * Python ones, look different: proto/unwind.h.
  */
 #define MA_FRAME(code_id, offset) ((uint64_t)(offset) << 32 | (uint32_t)(code_id))
 #define MA_FRAME_CODE(frame)      ((uint32_t)(frame))
-#define MA_FRAME_OFFSET(frame)    ((uint32_t)((frame) >> 32))
+#define MA_FRAME_OFFSET(frame)    ((uint32_t)((frame) >> 32) & 0x3fffffff)
 
 /*
  * A record of the stack log; its id is its word offset in the log (never 0). frame_count words
@@ -362,6 +383,7 @@ struct ma_area {
 	struct ma_counters counters MA_PAGE_ALIGNED;
 	uint64_t sequence MA_PAGE_ALIGNED; /* of the last event; taken by atomic add */
 	struct ma_thread threads[MA_THREAD_SLOTS];
+	struct ma_native_wants wants;
 	struct ma_ring rings[MA_RINGS] MA_PAGE_ALIGNED;
 	uint64_t filter[MA_FILTER_WORDS] MA_PAGE_ALIGNED;
 	struct ma_live live MA_PAGE_ALIGNED;

@@ -9,9 +9,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "proto/unwind.h"
+
 #define USER_END     (UINT64_C(1) << 47)          /* no address of an x86-64 program is above */
 #define MAX_INTERVAL (UINT32_C(64) << 20)         /* bytes; see struct ma_control */
-#define STACK_FLAGS  ((UINT32_C(1) << 5) - 1)     /* every bit of enum ma_stack_flag */
+#define STACK_FLAGS  ((UINT32_C(1) << 7) - 1)     /* every bit of enum ma_stack_flag */
 #define MIN_TSC_KHZ  (UINT32_C(100) * 1000)       /* 100 MHz */
 #define MAX_TSC_KHZ  (UINT32_C(20) * 1000 * 1000) /* 20 GHz */
 
@@ -186,6 +188,14 @@ static bool in_log(uint64_t id, uint64_t words, uint64_t used, uint64_t room)
 	return id != 0 && used <= room && id <= used && words <= used - id;
 }
 
+/* Native frames are in a module, and behind the Python ones. */
+static bool is_frame(const uint64_t *frames, uint32_t i)
+{
+	if (MA_FRAME_IS_NATIVE(frames[i]))
+		return MA_FRAME_NATIVE_MODULE(frames[i]) != 0;
+	return i == 0 || !MA_FRAME_IS_NATIVE(frames[i - 1]);
+}
+
 int ma_stack_copy(const struct ma_tables *tables, uint32_t id, struct ma_stack *stack,
 		  uint64_t frames[MA_MAX_FRAMES])
 {
@@ -200,8 +210,19 @@ int ma_stack_copy(const struct ma_tables *tables, uint32_t id, struct ma_stack *
 	if (!in_log(id, head_words + head.frame_count, used, MA_STACK_WORDS))
 		return MA_ERR_PROTOCOL;
 	copy_words(frames, &tables->stack_log[id + head_words], head.frame_count);
+	for (uint32_t i = 0; i < head.frame_count; i++)
+		if (!is_frame(frames, i))
+			return MA_ERR_PROTOCOL;
 	*stack = head;
 	return 0;
+}
+
+void ma_stack_keep_python(struct ma_stack *stack, uint64_t frames[MA_MAX_FRAMES])
+{
+	uint32_t kept = 0;
+	while (kept < stack->frame_count && !MA_FRAME_IS_NATIVE(frames[kept]))
+		frames[kept++] &= ~MA_FRAME_ENTRY;
+	stack->frame_count = kept;
 }
 
 int ma_site_copy(const struct ma_tables *tables, uint32_t id, struct ma_site *site)

@@ -29,10 +29,17 @@ int ma_event_check(const struct ma_event *event);
 
 /*
  * Copies stack `id`: head into *stack, up to MA_MAX_FRAMES frames. Returns 0, or MA_ERR_PROTOCOL
- * when the id or a count points outside the log's used part.
+ * when the id or a count points outside the log's used part, or a native frame (proto/unwind.h) is
+ * in no module or before a Python one.
  */
 int ma_stack_copy(const struct ma_tables *tables, uint32_t id, struct ma_stack *stack,
 		  uint64_t frames[MA_MAX_FRAMES]);
+
+/*
+ * Leaves the Python frames of a copied stack, without MA_FRAME_ENTRY: for those who show no native
+ * ones.
+ */
+void ma_stack_keep_python(struct ma_stack *stack, uint64_t frames[MA_MAX_FRAMES]);
 
 /* Copies site `id` (1 .. site_count). 0 or MA_ERR_PROTOCOL. */
 int ma_site_copy(const struct ma_tables *tables, uint32_t id, struct ma_site *site);

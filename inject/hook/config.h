@@ -100,6 +100,9 @@ struct ma_hook_config {
 	uint32_t mode; /* enum ma_mode */
 	uint64_t area; /* struct ma_area, mapped shared */
 	uint64_t area_bytes;
+	uint64_t unwind; /* struct ma_unwind_area, mapped read-only; 0 = no native stacks */
+	uint64_t unwind_bytes;
+	uint64_t main_stack_end; /* of the stack that the process was started on; 0 = unknown */
 	uint64_t gate;       /* private anonymous page, MADV_WIPEONFORK; its first word: 1 = on */
 	uint64_t thunk_code; /* the thunk page, code */
 	uint64_t thunk_data; /* struct ma_thunk_data */

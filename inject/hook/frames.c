@@ -17,8 +17,8 @@
 #include "inject/hook/tables.h"
 
 enum {
-	MAX_HOPS = 4 * MA_MAX_FRAMES, /* frames looked at, those left out included */
-	MAX_OFFSET = 1 << 28,         /* bytes of bytecode that we believe in */
+	MAX_HOPS = 4 * MA_MAX_PYTHON_FRAMES, /* frames looked at, those left out included */
+	MAX_OFFSET = 1 << 28,                /* bytes of bytecode that we believe in */
 };
 
 typedef uint64_t this_thread_state(void); /* PyGILState_GetThisThreadState, a leaf */
@@ -163,7 +163,7 @@ walk_from(struct ma_area *area, const struct ma_hook_config *config, const struc
 			walk->flags |= MA_STACK_BROKEN;
 			break;
 		}
-		if (++hops == MAX_HOPS || (place.code && count == MA_MAX_FRAMES)) {
+		if (++hops == MAX_HOPS || (place.code && count == MA_MAX_PYTHON_FRAMES)) {
 			walk->flags |= MA_STACK_TRUNCATED;
 			break;
 		}

@@ -27,7 +27,7 @@ enum {
 	MA_RESIDENT_THREAD_STACK_BYTES = 512 * 1024,
 	MA_RESIDENT_FRAME_BYTES = 20 * 1024, /* a signal frame with extended state */
 	MA_RESIDENT_ENTRY = 64,              /* of the boot code, behind the stub */
-	MA_BOOT_FDS = 3,
+	MA_BOOT_FDS = 4,
 };
 
 #define MA_RESIDENT_MAGIC UINT64_C(0x7365725f616d0a01)

@@ -77,7 +77,8 @@ int main(int count, char **arguments)
 	fake_target_start(&target, MA_MODE_SAMPLED, 0);
 	fill(&target, sites);
 	struct ma_session_request request = {.pid = target.pid};
-	if (ma_session_create(&session, &request, dup(target.pidfd), dup(target.area.fd), &error))
+	if (ma_session_create(&session, &request, dup(target.pidfd), dup(target.area.fd), -1,
+			      &error))
 		return 1;
 	allocate(session, sites);
 	int failed = 0;

@@ -79,8 +79,12 @@ static void look_at_tables(const struct head *head)
 	static uint8_t buffer[UINT16_MAX];
 	struct ma_stack stack;
 	struct ma_site site;
-	if (ma_stack_copy(&area->tables, head->stack_id, &stack, frames) == 0)
+	if (ma_stack_copy(&area->tables, head->stack_id, &stack, frames) == 0) {
 		MUST(stack.frame_count <= MA_MAX_FRAMES);
+		ma_stack_keep_python(&stack, frames);
+		for (uint32_t i = 0; i < stack.frame_count; i++)
+			MUST(frames[i] >> 62 == 0);
+	}
 	if (ma_site_copy(&area->tables, head->site_id, &site) == 0)
 		MUST(site.thread < MA_THREAD_SLOTS);
 	int64_t bytes = ma_code_copy(&area->tables, head->code_id, buffer, head->room);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/area_check.h"
+#include "proto/unwind.h"
 
 static struct ma_area *area;
 
@@ -272,11 +273,43 @@ static void test_stack(void **state)
 	tables->stack_used = MA_STACK_WORDS;
 	tables->stack_log[three] = MA_MAX_FRAMES + 1;
 	assert_int_equal(ma_stack_copy(tables, three, &stack, frames), MA_ERR_PROTOCOL);
-	tables->stack_log[three] = UINT64_C(32) << 32 | 3; /* a flag that there is not */
+	tables->stack_log[three] = UINT64_C(128) << 32 | 3; /* a flag that there is not */
 	assert_int_equal(ma_stack_copy(tables, three, &stack, frames), MA_ERR_PROTOCOL);
 	tables->stack_log[MA_STACK_WORDS - 2] = 1; /* its frame would lie beyond the log */
 	assert_int_equal(ma_stack_copy(tables, MA_STACK_WORDS - 2, &stack, frames),
 			 MA_ERR_PROTOCOL);
+}
+
+/* Native frames follow the Python ones. */
+static void test_native_frames(void **state)
+{
+	(void)state;
+	struct ma_tables *tables = &area->tables;
+	struct ma_stack stack;
+	static uint64_t frames[MA_MAX_FRAMES];
+	const uint64_t pc = UINT64_C(0x7ffff7a12345);
+	tables->stack_used = 1;
+	uint32_t id = add_stack(4, MA_STACK_NATIVE_CUT);
+	uint64_t *words = &tables->stack_log[id + 2];
+	words[0] |= MA_FRAME_ENTRY;
+	words[2] = MA_FRAME_NATIVE(0xfffe, pc);
+	words[3] = MA_FRAME_NATIVE(1, pc + 1);
+	assert_int_equal(ma_stack_copy(tables, id, &stack, frames), 0);
+	assert_int_equal(stack.frame_count, 4);
+	assert_true(MA_FRAME_IS_NATIVE(frames[2]));
+	assert_int_equal(MA_FRAME_NATIVE_MODULE(frames[2]), 0xfffe);
+	assert_int_equal(MA_FRAME_NATIVE_PC(frames[3]), pc + 1);
+	assert_int_equal(MA_FRAME_OFFSET(frames[0]), 0);
+	ma_stack_keep_python(&stack, frames);
+	assert_int_equal(stack.frame_count, 2);
+	assert_int_equal(frames[0], MA_FRAME(1, 0));
+
+	words[3] = MA_FRAME_NATIVE(0, pc); /* no module */
+	assert_int_equal(ma_stack_copy(tables, id, &stack, frames), MA_ERR_PROTOCOL);
+	words[3] = MA_FRAME(4, 6); /* a Python frame behind a native one */
+	assert_int_equal(ma_stack_copy(tables, id, &stack, frames), MA_ERR_PROTOCOL);
+	words[2] = MA_FRAME(3, 4);
+	assert_int_equal(ma_stack_copy(tables, id, &stack, frames), 0);
 }
 
 static void test_site(void **state)
@@ -284,7 +317,7 @@ static void test_site(void **state)
 	(void)state;
 	struct ma_tables *tables = &area->tables;
 	const struct ma_site good = {
-		.stack = 5, .domain = MA_DOMAIN_MMAP, .thread = 63, .flags = 31};
+		.stack = 5, .domain = MA_DOMAIN_MMAP, .thread = 63, .flags = 127};
 	struct ma_site site;
 	tables->sites[2] = good;
 	tables->site_count = 2;
@@ -303,7 +336,7 @@ static void test_site(void **state)
 	REFUSED(stack = MA_STACK_WORDS);
 	REFUSED(domain = MA_DOMAIN_MMAP + 1);
 	REFUSED(thread = MA_THREAD_SLOTS);
-	REFUSED(flags = 32);
+	REFUSED(flags = 128);
 #undef REFUSED
 	tables->site_count = MA_SITES;
 	assert_int_equal(ma_site_copy(tables, 2, &site), MA_ERR_PROTOCOL);
@@ -429,6 +462,7 @@ int main(void)
 		TEST(test_ring_full_and_impossible),
 		TEST(test_event),
 		TEST(test_stack),
+		TEST(test_native_frames),
 		TEST(test_site),
 		TEST(test_code),
 		TEST(test_live),

@@ -25,17 +25,17 @@ static const struct {
 	const char *type, *field;
 	size_t is, was;
 } layout[] = {
-	SIZE(ma_area, 87977984),
+	SIZE(ma_area, 88371200),
 	FIELD(ma_area, ident, 0),
 	FIELD(ma_area, control, 4096),
 	FIELD(ma_area, counters, 8192),
 	FIELD(ma_area, sequence, 12288),
 	FIELD(ma_area, threads, 12296),
 	FIELD(ma_area, rings, 16384),
-	FIELD(ma_area, filter, 2772992),
-	FIELD(ma_area, live, 3297280),
-	FIELD(ma_area, tables, 7491584),
-	FIELD(ma_area, exact, 79060992),
+	FIELD(ma_area, filter, 3166208),
+	FIELD(ma_area, live, 3690496),
+	FIELD(ma_area, tables, 7884800),
+	FIELD(ma_area, exact, 79454208),
 	SIZE(ma_area_ident, 608),
 	FIELD(ma_area_ident, magic, 0),
 	FIELD(ma_area_ident, version, 8),
@@ -67,7 +67,7 @@ static const struct {
 	FIELD(ma_control, reserved, 8),
 	FIELD(ma_control, clock_ms, 12),
 	FIELD(ma_control, lease_tsc, 16),
-	SIZE(ma_counters, 136),
+	SIZE(ma_counters, 176),
 	FIELD(ma_counters, samples, 0),
 	FIELD(ma_counters, sample_frees, 8),
 	FIELD(ma_counters, implicit_frees, 16),
@@ -85,6 +85,14 @@ static const struct {
 	FIELD(ma_counters, slots_patched, 112),
 	FIELD(ma_counters, objects_seen, 120),
 	FIELD(ma_counters, fault, 128),
+	FIELD(ma_counters, native_no_module, 136),
+	FIELD(ma_counters, native_no_stack, 144),
+	FIELD(ma_counters, native_no_rule, 152),
+	FIELD(ma_counters, native_broken, 160),
+	FIELD(ma_counters, native_guessed, 168),
+	SIZE(ma_native_wants, 16),
+	FIELD(ma_native_wants, pc, 0),
+	FIELD(ma_native_wants, stack, 8),
 	SIZE(ma_thread, 4),
 	FIELD(ma_thread, tid, 0),
 	SIZE(ma_event, 40),
@@ -96,12 +104,12 @@ static const struct {
 	FIELD(ma_event, clock_ms, 32),
 	FIELD(ma_event, kind, 36),
 	FIELD(ma_event, domain, 38),
-	SIZE(ma_ring, 172224),
+	SIZE(ma_ring, 196800),
 	FIELD(ma_ring, claim, 0),
 	FIELD(ma_ring, head, 64),
 	FIELD(ma_ring, tail, 128),
 	FIELD(ma_ring, frames, 192),
-	FIELD(ma_ring, events, 8384),
+	FIELD(ma_ring, events, 32960),
 	SIZE(ma_live_entry, 24),
 	FIELD(ma_live_entry, size_bytes, 0),
 	FIELD(ma_live_entry, site, 8),
@@ -184,7 +192,7 @@ static void test_layout(void **state)
 {
 	(void)state;
 	int changed = 0;
-	assert_int_equal(MA_AREA_VERSION, 2);
+	assert_int_equal(MA_AREA_VERSION, 3);
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
 		if (layout[i].is == layout[i].was)
 			continue;

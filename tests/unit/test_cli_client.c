@@ -150,19 +150,21 @@ static void test_waits_while_busy(void **state)
 
 static void test_hands_over_descriptors(void **state)
 {
-	OPEN({ACT_GRANT, MEMATTACH__GRANT__STATE__GRANTED}, {ACT_DONE, 0}, {ACT_DONE, 0});
+	OPEN({ACT_GRANT, MEMATTACH__GRANT__STATE__GRANTED}, {ACT_DONE, 0}, {ACT_DONE, 0},
+	     {ACT_DONE, 0});
 	enum ma_grant grant = MA_GRANT_SERVED;
 	Memattach__Attached attached = MEMATTACH__ATTACHED__INIT;
 	attached.pid = 42;
 	assert_int_equal(ma_client_begin_attach(&client, 42, &grant, &error), 0);
 	assert_int_equal(grant, MA_GRANT_GO);
-	assert_int_equal(ma_client_attached(&client, &attached, 0, 1, &error), 0);
+	assert_int_equal(ma_client_attached(&client, &attached, 0, 1, -1, &error), 0);
+	assert_int_equal(ma_client_attached(&client, &attached, 0, 1, 2, &error), 0);
 	assert_int_equal(ma_client_detached(&client, 42, &error), 0);
 	assert_string_equal(client.release, "9.9");
 	close_scene(&scene, &client);
-	assert_int_equal(scene.fds_got, 2);
+	assert_int_equal(scene.fds_got, 5);
 	assert_int_equal(scene.what[1], MEMATTACH__REQUEST__WHAT_ATTACHED);
-	assert_int_equal(scene.what[2], MEMATTACH__REQUEST__WHAT_DETACHED);
+	assert_int_equal(scene.what[3], MEMATTACH__REQUEST__WHAT_DETACHED);
 }
 
 static void test_refusal_is_passed_on(void **state)

@@ -53,7 +53,7 @@ static int answer(void *request, void *result, int fds[MA_GUARDIAN_FDS], struct 
 	assert_int_equal(pipe(ends), 0);
 	assert_int_equal(write(ends[1], "hello", 5), 5);
 	fds[0] = ends[0];
-	fds[1] = ends[1];
+	fds[2] = ends[1]; /* and none in between */
 	return 0;
 }
 
@@ -109,8 +109,10 @@ static void results_and_fds_come_back(void **state)
 	assert_int_equal(read(fds[0], text, sizeof(text)), 5);
 	assert_string_equal(text, "hello");
 	assert_int_not_equal(shared->session, getsid(0));
+	assert_int_equal(fds[1], -1);
+	assert_int_equal(write(fds[2], "again", 5), 5);
 	close(fds[0]);
-	close(fds[1]);
+	close(fds[2]);
 	/* It was reaped. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);

@@ -161,18 +161,18 @@ static void walk_deep(const struct ma_py_layout *layout)
 		frame = fake_frame(&python, 0, code, 20);
 		*(uint8_t *)(uintptr_t)(frame + layout->frame_owner) = layout->owner_skip;
 	}
-	for (int i = 0; i < MA_MAX_FRAMES; i++)
+	for (int i = 0; i < MA_MAX_PYTHON_FRAMES; i++)
 		frame = fake_frame(&python, frame, code, 20);
 	fake_enter(fake_state(&python, frame));
-	expect(MA_MAX_FRAMES, 0);
+	expect(MA_MAX_PYTHON_FRAMES, 0);
 	frame = fake_frame(&python, frame, code, 20);
 	fake_enter(fake_state(&python, frame));
-	expect(MA_MAX_FRAMES, MA_STACK_TRUNCATED);
+	expect(MA_MAX_PYTHON_FRAMES, MA_STACK_TRUNCATED);
 	/* A ring of frames is a deep stack, and one of frames that are left out ends as well. */
 	skipped = fake_frame(&python, 0, code, 20);
 	fake_put(skipped, layout->frame_previous, skipped);
 	fake_enter(fake_state(&python, skipped));
-	expect(MA_MAX_FRAMES, MA_STACK_TRUNCATED);
+	expect(MA_MAX_PYTHON_FRAMES, MA_STACK_TRUNCATED);
 	if (layout->owner_skip) {
 		*(uint8_t *)(uintptr_t)(skipped + layout->frame_owner) = layout->owner_skip;
 		expect(0, MA_STACK_TRUNCATED);
@@ -232,7 +232,7 @@ static void site_flags(const struct ma_py_layout *layout)
 	assert_int_equal(tables->sites[site].flags, MA_STACK_BROKEN);
 	assert_int_equal(python.area->counters.stacks_broken, 1);
 
-	for (int i = 0; i <= MA_MAX_FRAMES; i++)
+	for (int i = 0; i <= MA_MAX_PYTHON_FRAMES; i++)
 		frame = fake_frame(&python, frame, code, 20);
 	fake_enter(fake_state(&python, frame));
 	site = ma_hook_site(frames, MA_DOMAIN_OBJECT, 7);

@@ -36,7 +36,8 @@ static struct ma_session *begin(struct fake_target *target)
 					     .budget_ratio = 0.02};
 	struct ma_session *session = NULL;
 	struct ma_error error = {0};
-	if (ma_session_create(&session, &request, dup(target->pidfd), dup(target->area.fd), &error))
+	if (ma_session_create(&session, &request, dup(target->pidfd), dup(target->area.fd), -1,
+			      &error))
 		fail_msg("%s: %s", error.what, error.answer);
 	return session;
 }
@@ -511,18 +512,18 @@ static void test_refuses(void **state)
 	fake_target_start(&target, MA_MODE_SAMPLED, 0);
 	struct ma_session_request request = {.pid = getpid()};
 	assert_int_equal(ma_session_create(&session, &request, dup(target.pidfd),
-					   dup(target.area.fd), &error),
+					   dup(target.area.fd), -1, &error),
 			 MA_ERR_PROTOCOL);
 	request.pid = target.pid;
 	assert_int_equal(ma_session_create(&session, &request, dup(target.area.fd),
-					   dup(target.area.fd), &error),
+					   dup(target.area.fd), -1, &error),
 			 MA_ERR_PROTOCOL);
-	assert_int_equal(
-		ma_session_create(&session, &request, dup(target.pidfd), dup(target.pidfd), &error),
-		MA_ERR_PROTOCOL);
+	assert_int_equal(ma_session_create(&session, &request, dup(target.pidfd), dup(target.pidfd),
+					   -1, &error),
+			 MA_ERR_PROTOCOL);
 	fake_target_kill(&target, SIGKILL);
 	assert_int_equal(ma_session_create(&session, &request, dup(target.pidfd),
-					   dup(target.area.fd), &error),
+					   dup(target.area.fd), -1, &error),
 			 MA_ERR_NO_PROCESS);
 	fake_target_end(&target);
 }

@@ -54,7 +54,8 @@ static int begin(void **state)
 	fake_target_start(&target, MA_MODE_SAMPLED, 0);
 	heap = fake_target_fill(&target);
 	request.pid = target.pid;
-	if (ma_session_create(&session, &request, dup(target.pidfd), dup(target.area.fd), &error))
+	if (ma_session_create(&session, &request, dup(target.pidfd), dup(target.area.fd), -1,
+			      &error))
 		return -1;
 	take_in();
 	query = (Memattach__LiveQuery)MEMATTACH__LIVE_QUERY__INIT;
