@@ -163,6 +163,7 @@ struct ma_counters {
 				      own */
 	uint64_t native_no_rule;   /* a module without a table, a function without a rule */
 	uint64_t native_broken;    /* what cannot be a frame; or the index changed meanwhile */
+	uint64_t native_deep;      /* deeper than there is room */
 	uint64_t native_guessed;   /* native walks with MA_STACK_NATIVE_GUESSED */
 };
 

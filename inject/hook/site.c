@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The entry points of site.h: they hold the configuration and join the walk (frames.c) with the
- * tables (codes.c, intern.c).
+ * The entry points of site.h: they hold the configuration and join the walks (frames.c, unwind.c)
+ * with the tables (codes.c, intern.c).
  */
 #include "inject/hook/site.h"
 #include "inject/hook/cpu.h"
 #include "inject/hook/filter.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
+#include "inject/hook/unwind.h"
 
-/* Set once by ma_hook_frames_init, before any thread comes through a hook; constant afterwards. */
+/* Set once by ma_hook_frames_init, before any thread comes through a hook; constant afterwards, but
+ * for the unwinder's cache. */
 static struct {
 	const struct ma_hook_config *config;
 	struct ma_area *area;
 	uint64_t second_ticks;
+	struct ma_unwinder unwinder;
 } site;
 
 void ma_hook_frames_init(const struct ma_hook_config *config)
@@ -27,6 +30,7 @@ void ma_hook_frames_init(const struct ma_hook_config *config)
 	if (!site.second_ticks)
 		site.second_ticks = UINT64_C(1) << 32; /* about a second of today's processors */
 	tables = &site.area->tables;
+	ma_unwind_init(&site.unwinder, config);
 	/* Id 0 means none, in both logs. */
 	fresh = 0;
 	__atomic_compare_exchange_n(&tables->stack_used, &fresh, 1, false, __ATOMIC_RELEASE,
@@ -58,6 +62,8 @@ uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
 		ma_counter_add(&counters->stacks_truncated, 1);
 	if (walk.flags & (MA_STACK_BROKEN | MA_STACK_FINALIZING | MA_STACK_FOREIGN))
 		ma_counter_add(&counters->stacks_broken, 1);
+	if (!walk.busy)
+		ma_unwind_walk(&site.unwinder, site.area, &walk);
 	return ma_intern_site(site.area, &writer, &walk, domain, thread_slot);
 }
 

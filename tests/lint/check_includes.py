@@ -17,7 +17,7 @@ import lint_common
 ROOMS = {
     "proto/": ["proto/"],
     "inject/": ["proto/", "inject/"],
-    "inject/hook/": ["proto/area.h", "inject/hook/"],
+    "inject/hook/": ["proto/area.h", "proto/unwind.h", "inject/hook/"],
     "daemon/": ["proto/", "daemon/"],
     "cli/": ["proto/", "cli/", "inject/attach.h", "inject/stacks.h", "daemon/daemon.h"],
     "tests/": [""],
@@ -77,7 +77,7 @@ def check(name, text, exists):
 
 def self_test():
     """The check must see what it is there for."""
-    tree = {"proto/area.h", "proto/ring.h", "inject/attach.h", "inject/maps.h", "daemon/heap.h",
+    tree = {"proto/area.h", "proto/unwind.h", "proto/ring.h", "inject/attach.h", "inject/maps.h", "daemon/heap.h",
             "inject/hook/config.h"}
     wrong = [
         ("proto/a.c", '#include "inject/attach.h"\n'),
@@ -96,7 +96,7 @@ def self_test():
         ("proto/a.c", '#include "proto/ring.h"\n#include <stdio.h>\n'),
         ("proto/a.c", '#include "ring.h"\n#include "proto/control.pb-c.h"\n'),
         ("inject/a.c", '#include "inject/hook/config.h"\n#include "proto/ring.h"\n'),
-        ("inject/hook/a.c", '#include "proto/area.h"\n#include <stdint.h>\n'),
+        ("inject/hook/a.c", '#include "proto/area.h", "proto/unwind.h"\n#include <stdint.h>\n'),
         ("cli/a.c", '#include "inject/attach.h"\n'),
         ("tests/unit/a.c", '#include "inject/maps.h"\n#include "daemon/heap.h"\n'),
     ]
