@@ -106,7 +106,7 @@ static bool head_is_sound(const struct ma_unwind_table_head *head, size_t bytes)
 	       lay_out(head).end == bytes && checksum(head) == head->crc32;
 }
 
-static bool rows_are_sound(const struct ma_unwind_view *view)
+static bool rows_are_sound(const struct ma_unwind_table_view *view)
 {
 	const struct ma_unwind_table_head *head = view->head;
 	if (view->rows[0] != 0 || view->rows[head->row_count - 1] >= head->pc_end - head->pc_first)
@@ -118,7 +118,7 @@ static bool rows_are_sound(const struct ma_unwind_view *view)
 	return true;
 }
 
-static bool blocks_are_sound(const struct ma_unwind_view *view)
+static bool blocks_are_sound(const struct ma_unwind_table_view *view)
 {
 	const struct ma_unwind_table_head *head = view->head;
 	uint32_t row = 0;
@@ -137,14 +137,14 @@ static bool rule_is_sound(const struct ma_unwind_rule *rule)
 	return rule->cfa <= MA_CFA_UNSUPPORTED && rule->reserved == 0;
 }
 
-bool ma_unwind_table_open(struct ma_unwind_view *view, const void *table, size_t bytes)
+bool ma_unwind_table_open(struct ma_unwind_table_view *view, const void *table, size_t bytes)
 {
 	const uint8_t *start = table;
 	const struct ma_unwind_table_head *head = table;
 	if (bytes < sizeof *head || !head_is_sound(head, bytes))
 		return false;
 	struct layout layout = lay_out(head);
-	*view = (struct ma_unwind_view){
+	*view = (struct ma_unwind_table_view){
 		.head = head,
 		.blocks = (const uint32_t *)(const void *)(start + layout.blocks),
 		.rows = (const uint32_t *)(const void *)(start + layout.rows),
@@ -160,7 +160,8 @@ bool ma_unwind_table_open(struct ma_unwind_view *view, const void *table, size_t
 	return true;
 }
 
-const struct ma_unwind_rule *ma_unwind_view_find(const struct ma_unwind_view *view, uint64_t pc)
+const struct ma_unwind_rule *ma_unwind_table_find(const struct ma_unwind_table_view *view,
+						  uint64_t pc)
 {
 	if (pc < view->head->pc_first || pc >= view->head->pc_end)
 		return NULL;

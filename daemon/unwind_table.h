@@ -43,7 +43,7 @@ struct ma_unwind_table_head {
 _Static_assert(sizeof(struct ma_unwind_table_head) == 96, "a head is 96 bytes");
 
 /* A table that has been checked; it points into the bytes that it was opened from. */
-struct ma_unwind_view {
+struct ma_unwind_table_view {
 	const struct ma_unwind_table_head *head;
 	const uint32_t *blocks;
 	const uint32_t *rows;
@@ -73,9 +73,10 @@ struct ma_unwind_parts {
 void *ma_unwind_table_make(const struct ma_unwind_parts *parts, size_t *bytes);
 
 /* Checks a table of so many bytes (8-byte aligned) in every respect. false: it is none. */
-bool ma_unwind_table_open(struct ma_unwind_view *view, const void *table, size_t bytes);
+bool ma_unwind_table_open(struct ma_unwind_table_view *view, const void *table, size_t bytes);
 
 /* The rule in force at an address as the file counts them; NULL outside of the table. */
-const struct ma_unwind_rule *ma_unwind_view_find(const struct ma_unwind_view *view, uint64_t pc);
+const struct ma_unwind_rule *ma_unwind_table_find(const struct ma_unwind_table_view *view,
+						  uint64_t pc);
 
 #endif

@@ -33,7 +33,7 @@ enum { RANDOM_PCS = 20000 };
 struct compiled {
 	struct ma_unwind_source source;
 	void *table;
-	struct ma_unwind_view view;
+	struct ma_unwind_table_view view;
 };
 
 static int compile(struct compiled *compiled, int fd)
@@ -55,12 +55,12 @@ static void drop(struct compiled *compiled)
 	free(compiled->table);
 }
 
-static void assert_agrees(Dwarf_CFI *cfi, const struct ma_unwind_view *view, uint64_t pc,
+static void assert_agrees(Dwarf_CFI *cfi, const struct ma_unwind_table_view *view, uint64_t pc,
 			  uint64_t *unsayable)
 {
 	bool sayable;
 	struct unwind_step theirs = unwind_step_by_libdw(cfi, pc, &sayable);
-	const struct ma_unwind_rule *rule = ma_unwind_view_find(view, pc);
+	const struct ma_unwind_rule *rule = ma_unwind_table_find(view, pc);
 	struct unwind_step ours = unwind_step_by_rule(rule, pc);
 	if (!sayable) {
 		(*unsayable)++;
@@ -198,20 +198,20 @@ static void test_frames_made_by_hand(void **state)
 	assert_int_equal(compile(&compiled, fd), 0);
 	compare_with_libdw(fd, "made by hand");
 	uint64_t code = UNWIND_ELF_CODE;
-	const struct ma_unwind_view *view = &compiled.view;
+	const struct ma_unwind_table_view *view = &compiled.view;
 	assert_int_equal(view->head->pc_first, code + 0x10);
 	assert_int_equal(view->head->pc_end, code + 0xa0);
 	assert_int_equal(view->head->functions, 2);
-	assert_null(ma_unwind_view_find(view, code + 0xf));
-	assert_int_equal(ma_unwind_view_find(view, code + 0x10)->cfa_offset, 8);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x11)->cfa_offset, 16);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x11)->saved_rbp, -2);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x14)->cfa, MA_CFA_RBP);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x18)->cfa, MA_CFA_RSP);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x19)->cfa, MA_CFA_RBP);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x4f)->cfa, MA_CFA_RBP);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x50)->cfa, MA_CFA_NONE);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x80)->cfa, MA_CFA_RSP);
+	assert_null(ma_unwind_table_find(view, code + 0xf));
+	assert_int_equal(ma_unwind_table_find(view, code + 0x10)->cfa_offset, 8);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x11)->cfa_offset, 16);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x11)->saved_rbp, -2);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x14)->cfa, MA_CFA_RBP);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x18)->cfa, MA_CFA_RSP);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x19)->cfa, MA_CFA_RBP);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x4f)->cfa, MA_CFA_RBP);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x50)->cfa, MA_CFA_NONE);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x80)->cfa, MA_CFA_RSP);
 	drop(&compiled);
 	close(fd);
 }
@@ -236,17 +236,17 @@ static void test_ends_and_what_rules_cannot_say(void **state)
 	int fd = unwind_elf_end(&elf);
 	struct compiled compiled;
 	assert_int_equal(compile(&compiled, fd), 0);
-	const struct ma_unwind_view *view = &compiled.view;
+	const struct ma_unwind_table_view *view = &compiled.view;
 	uint64_t code = UNWIND_ELF_CODE;
-	assert_int_equal(ma_unwind_view_find(view, code)->cfa, MA_CFA_END);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x10)->cfa, MA_CFA_UNSUPPORTED);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x20)->cfa, MA_CFA_RBP_DEREF);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x20)->cfa_offset, -8);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x20)->saved_rbp, -2);
-	assert_int_equal(ma_unwind_view_find(view, code + 0x30)->saved_rbp, MA_UNWIND_RBP_LOST);
+	assert_int_equal(ma_unwind_table_find(view, code)->cfa, MA_CFA_END);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x10)->cfa, MA_CFA_UNSUPPORTED);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x20)->cfa, MA_CFA_RBP_DEREF);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x20)->cfa_offset, -8);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x20)->saved_rbp, -2);
+	assert_int_equal(ma_unwind_table_find(view, code + 0x30)->saved_rbp, MA_UNWIND_RBP_LOST);
 	assert_int_equal(view->head->unsupported, 1);
 	assert_int_equal(view->head->skipped, 1);
-	assert_null(ma_unwind_view_find(view, code + UNWIND_ELF_CODE_BYTES));
+	assert_null(ma_unwind_table_find(view, code + UNWIND_ELF_CODE_BYTES));
 	drop(&compiled);
 	close(fd);
 }
@@ -262,7 +262,7 @@ static void test_debug_frame_alone(void **state)
 	int fd = unwind_elf_end(&elf);
 	assert_int_equal(compile(&compiled, fd), 0);
 	assert_int_equal(compiled.view.head->functions, 1);
-	assert_int_equal(ma_unwind_view_find(&compiled.view, UNWIND_ELF_CODE + 0x11)->cfa_offset,
+	assert_int_equal(ma_unwind_table_find(&compiled.view, UNWIND_ELF_CODE + 0x11)->cfa_offset,
 			 16);
 	drop(&compiled);
 	close(fd);
@@ -349,7 +349,7 @@ static void test_changed_tables(void **state)
 	(void)state;
 	struct unwind_elf elf;
 	struct compiled compiled;
-	struct ma_unwind_view view;
+	struct ma_unwind_table_view view;
 	static const uint8_t pushed[] = {0x41, DW_CFA_def_cfa_offset, 16};
 	unwind_elf_begin(&elf, UNWIND_ELF_EH_FRAME);
 	unwind_elf_function(&elf, 0x10, 0x420, pushed, sizeof pushed);

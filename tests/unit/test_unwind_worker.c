@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread and the child process that find unwind tables; the target is us. */
+#include <dwarf.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/unwind_table.h"
+#include "daemon/unwind_worker.h"
+#include "unwind_elf.h"
+
+enum { START = 0x700001000, WAIT_MS = 60000 };
+
+struct fixture {
+	char cache[64];
+	char file[80];
+	uint64_t inode;
+	int proc_fd;
+	struct ma_unwind_worker *worker;
+};
+
+/* Copies a file made by hand to where a target would have it. */
+static void write_file(struct fixture *fixture, int functions)
+{
+	static const uint8_t pushed[] = {0x41, DW_CFA_def_cfa_offset, 16};
+	struct unwind_elf elf;
+	struct stat status;
+	char buffer[65536];
+	unwind_elf_begin(&elf, UNWIND_ELF_EH_FRAME);
+	for (int i = 0; i < functions; i++)
+		unwind_elf_function(&elf, 0x10 + 0x20 * (uint32_t)i, 0x20, pushed, sizeof pushed);
+	int from = unwind_elf_end(&elf);
+	ssize_t bytes = pread(from, buffer, sizeof buffer, 0);
+	int to = open(fixture->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_int_equal(write(to, buffer, (size_t)bytes), bytes);
+	assert_int_equal(fstat(to, &status), 0);
+	fixture->inode = status.st_ino;
+	close(to);
+	close(from);
+}
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof *fixture);
+	struct ma_error error;
+	assert_non_null(fixture);
+	snprintf(fixture->cache, sizeof fixture->cache, "/tmp/ma_worker.XXXXXX");
+	assert_non_null(mkdtemp(fixture->cache));
+	snprintf(fixture->file, sizeof fixture->file, "%s/file", fixture->cache);
+	setenv("MEMATTACH_CACHE_DIR", fixture->cache, 1);
+	fixture->proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	write_file(fixture, 3);
+	fixture->worker = ma_unwind_worker_start(&error);
+	assert_non_null(fixture->worker);
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+	char command[128];
+	ma_unwind_worker_stop(fixture->worker);
+	/* Every child has been waited for. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	close(fixture->proc_fd);
+	snprintf(command, sizeof command, "rm -rf %s", fixture->cache);
+	assert_int_equal(system(command), 0);
+	free(fixture);
+	return 0;
+}
+
+static void submit(struct fixture *fixture, uint64_t owner)
+{
+	const struct ma_native_module module = {.start = START,
+						.end = START + UNWIND_ELF_CODE_BYTES,
+						.inode = fixture->inode,
+						.path = fixture->file};
+	struct ma_unwind_job *job = ma_unwind_job_create(&module, getpid(), fixture->proc_fd);
+	assert_non_null(job);
+	job->owner = owner;
+	job->offset = 0x1000;
+	ma_unwind_worker_submit(fixture->worker, job);
+}
+
+static struct ma_unwind_job *wait_for_job(struct fixture *fixture)
+{
+	struct ma_unwind_job *job;
+	struct pollfd wait = {.fd = fixture->worker->done_fd, .events = POLLIN};
+	while (!(job = ma_unwind_worker_take(fixture->worker)))
+		assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+	return job;
+}
+
+static void assert_table(const struct ma_unwind_job *job, uint32_t functions)
+{
+	struct ma_unwind_table_view view;
+	assert_int_equal(job->code, 0);
+	assert_true(job->known);
+	assert_int_equal(job->module.bias, START - UNWIND_ELF_CODE);
+	assert_int_equal(job->module.build_id_bytes, 20);
+	assert_int_equal(job->module.build_id[2], 3);
+	assert_true(ma_unwind_table_open(&view, job->table, job->bytes));
+	assert_int_equal(view.head->functions, functions);
+}
+
+static void restart(struct fixture *fixture, const struct ma_unwind_limits *limits)
+{
+	struct ma_error error;
+	ma_unwind_worker_stop(fixture->worker);
+	fixture->worker = ma_unwind_worker_start(&error);
+	assert_non_null(fixture->worker);
+	fixture->worker->limits = *limits;
+}
+
+static void test_a_table_is_compiled_once(void **state)
+{
+	static const struct ma_unwind_limits none = {.memory_bytes = 0, .time_ms = 0};
+	struct fixture *fixture = *state;
+	submit(fixture, 7);
+	struct ma_unwind_job *job = wait_for_job(fixture);
+	assert_int_equal(job->owner, 7);
+	assert_table(job, 3);
+	ma_unwind_job_destroy(job);
+	/* Nothing can be compiled any more, and nothing has to be. */
+	restart(fixture, &none);
+	submit(fixture, 8);
+	job = wait_for_job(fixture);
+	assert_table(job, 3);
+	ma_unwind_job_destroy(job);
+	/* Another content is another table. */
+	write_file(fixture, 4);
+	submit(fixture, 9);
+	job = wait_for_job(fixture);
+	assert_int_equal(job->code, MA_ERR_FAILED);
+	assert_true(job->known);
+	assert_null(job->table);
+	ma_unwind_job_destroy(job);
+}
+
+static void test_too_little_memory(void **state)
+{
+	/* Less than the compiler's own tables take. */
+	static const struct ma_unwind_limits little = {.memory_bytes = 256 << 10,
+						       .time_ms = WAIT_MS};
+	struct fixture *fixture = *state;
+	restart(fixture, &little);
+	submit(fixture, 1);
+	struct ma_unwind_job *job = wait_for_job(fixture);
+	assert_int_equal(job->code, MA_ERR_FAILED);
+	assert_true(job->error.answer[0] != 0);
+	ma_unwind_job_destroy(job);
+	/* One that fails does not keep the next from being done. */
+	restart(fixture, &ma_unwind_limits);
+	submit(fixture, 2);
+	job = wait_for_job(fixture);
+	assert_table(job, 3);
+	ma_unwind_job_destroy(job);
+}
+
+static void test_no_such_file(void **state)
+{
+	struct fixture *fixture = *state;
+	fixture->inode++;
+	submit(fixture, 1);
+	struct ma_unwind_job *job = wait_for_job(fixture);
+	assert_int_not_equal(job->code, 0);
+	assert_false(job->known);
+	ma_unwind_job_destroy(job);
+}
+
+static void test_no_elf_file(void **state)
+{
+	struct fixture *fixture = *state;
+	assert_int_equal(truncate(fixture->file, 100), 0);
+	submit(fixture, 1);
+	struct ma_unwind_job *job = wait_for_job(fixture);
+	assert_int_equal(job->code, MA_ERR_PROTOCOL);
+	assert_false(job->known);
+	ma_unwind_job_destroy(job);
+}
+
+static void test_what_is_forgotten_does_not_come(void **state)
+{
+	struct fixture *fixture = *state;
+	for (int i = 0; i < 50; i++)
+		submit(fixture, i % 2 ? 1 : 2);
+	ma_unwind_worker_forget(fixture->worker, 1);
+	int own = 0, others = 0;
+	while (own < 25) {
+		struct ma_unwind_job *job = wait_for_job(fixture);
+		own += job->owner == 2;
+		others += job->owner == 1;
+		ma_unwind_job_destroy(job);
+	}
+	assert_in_range(others, 0, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_table_is_compiled_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_little_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_such_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_elf_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_forgotten_does_not_come, setup,
+						teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
