@@ -11,10 +11,15 @@
  *                is left out, as CPython's own tracebacks leave it out; a generator's frame is
  *                always complete. Frames that the interpreter itself owns run no Python code.
  *   3.14 on      f_executable carries tag bits (pycore_stackref.h)
+ *
+ * Which frames are the outermost of their call of the interpreter loop: until 3.10 each; in 3.11
+ * those with is_entry; later those whose `previous` is the mark that such a call puts below them, a
+ * frame that the interpreter owns. The outermost of all is one in any case.
  */
 #include "inject/hook/cpu.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
+#include "proto/unwind.h"
 
 enum {
 	MAX_HOPS = 4 * MA_MAX_PYTHON_FRAMES, /* frames looked at, those left out included */
@@ -83,6 +88,7 @@ struct place {
 	uint64_t previous; /* the next frame outwards */
 	uint64_t code;     /* 0 = runs no Python code: leave it out */
 	int64_t offset;    /* of the instruction, in bytes; negative before the first one */
+	uint64_t entry;    /* MA_FRAME_ENTRY, or 0 */
 };
 
 /* A PyFrameObject of 3.8 to 3.10. False when it is not what a frame must be. */
@@ -97,7 +103,18 @@ static inline bool look_at_object(const struct ma_py_layout *layout, uint64_t fr
 	place->previous = ma_py_word(frame, layout->frame_previous);
 	place->code = ma_py_word(frame, layout->frame_code);
 	place->offset = layout->position == MA_PY_LASTI_UNITS ? position * 2 : position;
+	place->entry = MA_FRAME_ENTRY;
 	return ma_py_pointer(place->code);
+}
+
+/* Is this _PyInterpreterFrame, called from `previous`, where a call of the loop begins? */
+static inline bool is_entry(const struct ma_py_layout *layout, uint64_t frame, uint64_t previous)
+{
+	if (!ma_py_pointer(previous))
+		return true;
+	if (layout->frame_is_entry != MA_PY_ABSENT)
+		return ma_py_byte(frame, layout->frame_is_entry) == 1;
+	return ma_py_byte(previous, layout->frame_owner) >= layout->owner_skip;
 }
 
 /* An _PyInterpreterFrame of 3.11 on: the same, with _PyFrame_IsIncomplete. */
@@ -119,6 +136,7 @@ static inline bool look_at_interpreter_frame(const struct ma_py_layout *layout, 
 	if (!ma_py_pointer(code))
 		return false;
 	place->code = code;
+	place->entry = is_entry(layout, frame, place->previous) ? MA_FRAME_ENTRY : 0;
 	/* The position is the code unit begun last (3.11, 3.12) or the current one. */
 	place->offset = (int64_t)(ma_py_word(frame, layout->frame_position) - code -
 				  layout->code_instructions);
@@ -176,7 +194,8 @@ walk_from(struct ma_area *area, const struct ma_hook_config *config, const struc
 			break;
 		}
 		word = MA_FRAME(code_id(area, &config->layout, writer, place.code, &walk->busy),
-				place.offset);
+				place.offset) |
+		       place.entry;
 		hash = ma_walk_mix(hash, word);
 		walk->frames[count++] = word;
 	}

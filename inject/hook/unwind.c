@@ -11,7 +11,7 @@
 #include "inject/hook/unwind.h"
 
 #include "inject/hook/cpu.h"
-#include "inject/hook/unwind_lookup.h"
+#include "inject/hook/unwind_index.h"
 
 enum {
 	MAX_STEPS = 2 * MA_MAX_FRAMES, /* frames looked at, those left out included */
@@ -63,7 +63,7 @@ enum ending {
 };
 
 struct walker {
-	struct ma_unwind_view view;
+	struct ma_index_view view;
 	struct ma_unwinder *unwinder;
 	struct ma_native_wants *wants;
 	const struct ma_unwind_start *start;
@@ -97,15 +97,15 @@ static bool enter_stack(struct walker *walker, uint64_t rsp)
 	uint64_t block = walker->start->thread_pointer & ~(uint64_t)(WORD - 1);
 	uint64_t main_end = walker->unwinder->main_stack_end;
 	struct ma_unwind_stack stack;
-	enum ma_unwind_answer answer = ma_unwind_find_stack(&walker->view, rsp, &stack);
+	enum ma_index_answer answer = ma_index_find_stack(&walker->view, rsp, &stack);
 
-	if (answer == MA_UNWIND_CHANGED) {
+	if (answer == MA_INDEX_CHANGED) {
 		walker->ending = END_BROKEN;
 		return false;
 	}
-	if (answer == MA_UNWIND_FOUND && rsp < block && block <= stack.end)
+	if (answer == MA_INDEX_FOUND && rsp < block && block <= stack.end)
 		walker->high = block;
-	else if (answer == MA_UNWIND_FOUND && rsp < main_end && main_end <= stack.end)
+	else if (answer == MA_INDEX_FOUND && rsp < main_end && main_end <= stack.end)
 		walker->high = main_end;
 	else
 		walker->high = 0;
@@ -156,15 +156,15 @@ static __attribute__((noinline)) step look_up(struct walker *walker)
 	uint32_t module = 0;
 	step found;
 
-	switch (ma_unwind_find_rule(&walker->view, walker->pc, &rule, &module)) {
-	case MA_UNWIND_UNKNOWN:
+	switch (ma_index_find_rule(&walker->view, walker->pc, &rule, &module)) {
+	case MA_INDEX_UNKNOWN:
 		__atomic_store_n(&walker->wants->pc, walker->pc, __ATOMIC_RELAXED);
 		walker->ending = END_NO_MODULE;
 		return 0;
-	case MA_UNWIND_CHANGED:
+	case MA_INDEX_CHANGED:
 		walker->ending = END_BROKEN;
 		return 0;
-	case MA_UNWIND_FOUND:
+	case MA_INDEX_FOUND:
 		break;
 	}
 	found = make_step(&rule, module,
@@ -361,7 +361,7 @@ static void settle(struct walker *walker, struct ma_counters *counters, struct m
 {
 	bool whole = walker->ending == END_OUTERMOST || walker->ending == END_ZERO;
 
-	if (!ma_unwind_view_holds(&walker->view)) {
+	if (!ma_index_view_holds(&walker->view)) {
 		/* Whole publications went by meanwhile: remembered steps may be of either. */
 		walk->flags |= MA_STACK_NATIVE_CUT;
 		ma_counter_add(&counters->native_broken, 1);
@@ -413,7 +413,7 @@ void ma_unwind_walk_from(struct ma_unwinder *unwinder, struct ma_area *area, str
 		.count = walk->count,
 	};
 
-	if (!unwinder->area || !ma_unwind_view_take(unwinder->area, unwinder->bytes, &walker.view))
+	if (!unwinder->area || !ma_index_view_take(unwinder->area, unwinder->bytes, &walker.view))
 		return;
 	if (enter_stack(&walker, start->rsp))
 		run(&walker, walk->frames);

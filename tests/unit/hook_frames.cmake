@@ -2,7 +2,7 @@
 # The hook's frame walk and tables: in every Python of this machine, as an ordinary library; and on
 # their own against a made-up interpreter, with and without the thread sanitizer.
 set(MA_HOOK_SITE_SOURCES)
-foreach(name site frames intern codes tables_lock filter unwind unwind_lookup)
+foreach(name site frames intern codes tables_lock filter unwind unwind_index)
   list(APPEND MA_HOOK_SITE_SOURCES ${PROJECT_SOURCE_DIR}/inject/hook/${name}.c)
 endforeach()
 set(MA_LAYOUT_SOURCES ${PROJECT_SOURCE_DIR}/inject/hook/cpython/layouts.c)

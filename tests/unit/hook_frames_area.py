@@ -33,7 +33,7 @@ class Tables:
     def stack(self, stack):
         count, flags, _ = self.at("stack_log", 8 * stack, "<IIQ")
         words = self.at("stack_log", 8 * stack + 16, "<%dQ" % count)
-        return flags, [(word & 0xffffffff, word >> 32) for word in words]
+        return flags, [(word & 0xffffffff, word >> 32 & 0x3fffffff) for word in words]
 
     def code(self, code):
         """(name, file name, first line, line table, cut, total bytes of the line table)."""

@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@
 
 #include "hook_fake_python.h"
 #include "inject/hook/site.h"
+#include "proto/unwind.h"
 
 static const uint32_t versions[] = {0x0308, 0x0309, 0x030a, 0x030b, 0x030c, 0x030d, 0x030e, 0x030f};
 enum { VERSIONS = sizeof(versions) / sizeof(versions[0]) };
@@ -45,6 +47,16 @@ static void expect(uint32_t count, uint32_t flags)
 	assert_false(walk.busy);
 }
 
+static uint64_t plain(uint32_t i)
+{
+	return frames[i] & ~MA_FRAME_ENTRY;
+}
+
+static bool is_entry(uint32_t i)
+{
+	return frames[i] & MA_FRAME_ENTRY;
+}
+
 static void walk_chain(const struct ma_py_layout *layout)
 {
 	uint64_t outer = fake_code(&python, "outer", 1), inner = fake_code(&python, "inner", 10);
@@ -55,8 +67,29 @@ static void walk_chain(const struct ma_py_layout *layout)
 	fake_enter(fake_state(&python, frame));
 	expect(2, 0);
 	assert_true(code_of(outer) != code_of(inner));
-	assert_true(frames[0] == MA_FRAME(code_of(inner), 8));
-	assert_true(frames[1] == MA_FRAME(code_of(outer), 40));
+	assert_true(plain(0) == MA_FRAME(code_of(inner), 8));
+	assert_true(plain(1) == MA_FRAME(code_of(outer), 40));
+}
+
+/* Three frames, of which the two inner ones are in a call of the interpreter loop of their own. */
+static void walk_entries(const struct ma_py_layout *layout)
+{
+	uint64_t code = fake_code(&python, "code", 1), frame = fake_frame(&python, 0, code, 40);
+	bool objects = layout->frame_owner == MA_PY_ABSENT;
+
+	if (layout->owner_skip && layout->frame_is_entry == MA_PY_ABSENT) {
+		frame = fake_frame(&python, frame, code, 40);
+		*(uint8_t *)(uintptr_t)(frame + layout->frame_owner) = layout->owner_skip;
+	}
+	frame = fake_frame(&python, frame, code, 40);
+	if (layout->frame_is_entry != MA_PY_ABSENT)
+		*(uint8_t *)(uintptr_t)(frame + layout->frame_is_entry) = 1;
+	frame = fake_frame(&python, frame, code, 8);
+	fake_enter(fake_state(&python, frame));
+	expect(3, 0);
+	assert_true(is_entry(0) == objects);
+	assert_true(is_entry(1) && is_entry(2));
+	assert_true(plain(1) == MA_FRAME(code_of(code), 40));
 }
 
 static void walk_nothing(const struct ma_py_layout *layout)
@@ -88,8 +121,8 @@ static void walk_left_out(const struct ma_py_layout *layout)
 	*(uint8_t *)(uintptr_t)(own + layout->frame_owner) = layout->owner_skip;
 	fake_put(own, layout->frame_code, 0x1357); /* such a frame may hold anything there */
 	expect(2, 0);
-	assert_true(frames[0] == MA_FRAME(code_of(code), 2));
-	assert_true(frames[1] == MA_FRAME(code_of(code), 20));
+	assert_true(plain(0) == MA_FRAME(code_of(code), 2));
+	assert_true(plain(1) == MA_FRAME(code_of(code), 20));
 }
 
 static void walk_not_begun(const struct ma_py_layout *layout)
@@ -99,7 +132,7 @@ static void walk_not_begun(const struct ma_py_layout *layout)
 	fake_enter(fake_state(&python, fake_frame(&python, 0, code, -2)));
 	if (layout->frame_owner == MA_PY_ABSENT) {
 		expect(1, 0);
-		assert_true(frames[0] == MA_FRAME(code_of(code), 0));
+		assert_true(plain(0) == MA_FRAME(code_of(code), 0));
 	} else {
 		expect(0, MA_STACK_NO_PYTHON);
 	}
@@ -252,6 +285,7 @@ static void site_flags(const struct ma_py_layout *layout)
 	}
 
 WALK_TEST(walk_chain)
+WALK_TEST(walk_entries)
 WALK_TEST(walk_nothing)
 WALK_TEST(walk_left_out)
 WALK_TEST(walk_not_begun)
@@ -264,11 +298,11 @@ WALK_TEST(site_flags)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_walk_chain),    cmocka_unit_test(test_walk_nothing),
-		cmocka_unit_test(test_walk_left_out), cmocka_unit_test(test_walk_not_begun),
-		cmocka_unit_test(test_walk_broken),   cmocka_unit_test(test_walk_unknown),
-		cmocka_unit_test(test_walk_deep),     cmocka_unit_test(test_walk_interpreters),
-		cmocka_unit_test(test_site_flags),
+		cmocka_unit_test(test_walk_chain),        cmocka_unit_test(test_walk_entries),
+		cmocka_unit_test(test_walk_nothing),      cmocka_unit_test(test_walk_left_out),
+		cmocka_unit_test(test_walk_not_begun),    cmocka_unit_test(test_walk_broken),
+		cmocka_unit_test(test_walk_unknown),      cmocka_unit_test(test_walk_deep),
+		cmocka_unit_test(test_walk_interpreters), cmocka_unit_test(test_site_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

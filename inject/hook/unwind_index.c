@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "inject/hook/unwind_lookup.h"
+#include "inject/hook/unwind_index.h"
 
 enum { GENERATION_BITS = 17 };
 
-bool ma_unwind_view_take(const struct ma_unwind_area *area, uint64_t bytes,
-			 struct ma_unwind_view *view)
+bool ma_index_view_take(const struct ma_unwind_area *area, uint64_t bytes,
+			struct ma_index_view *view)
 {
 	uint32_t current = __atomic_load_n(&area->current, __ATOMIC_ACQUIRE);
 
 	if (!current || current > MA_UNWIND_INDEXES)
 		return false;
-	*view = (struct ma_unwind_view){
+	*view = (struct ma_index_view){
 		.area = area,
 		.bytes = bytes,
 		.index = &area->index[current - 1],
@@ -22,7 +22,7 @@ bool ma_unwind_view_take(const struct ma_unwind_area *area, uint64_t bytes,
 	return !(view->sequence & 1);
 }
 
-bool ma_unwind_view_holds(const struct ma_unwind_view *view)
+bool ma_index_view_holds(const struct ma_index_view *view)
 {
 	/* x86-64 keeps loads in their order; so must the compiler. */
 	__asm__ volatile("" : : : "memory");
@@ -42,18 +42,18 @@ static uint32_t load_count(const uint32_t *count, uint32_t most)
 }
 
 /* Does the area hold `count` items of so many bytes from offset `at` on, in their alignment? */
-static bool holds(const struct ma_unwind_view *view, uint64_t at, uint64_t count, uint64_t bytes)
+static bool holds(const struct ma_index_view *view, uint64_t at, uint64_t count, uint64_t bytes)
 {
 	return at < view->bytes && at % bytes == 0 && count <= (view->bytes - at) / bytes;
 }
 
-static const void *part(const struct ma_unwind_view *view, uint64_t at)
+static const void *part(const struct ma_index_view *view, uint64_t at)
 {
 	return (const uint8_t *)view->area + at;
 }
 
 /* The row in force at an offset from the table's start. False when the table is none. */
-static bool find_row(const struct ma_unwind_view *view, const struct ma_unwind_table *table,
+static bool find_row(const struct ma_index_view *view, const struct ma_unwind_table *table,
 		     uint64_t offset, uint32_t *row)
 {
 	const uint32_t *blocks = part(view, table->blocks), *rows = part(view, table->rows);
@@ -79,7 +79,7 @@ static bool find_row(const struct ma_unwind_view *view, const struct ma_unwind_t
 	return true;
 }
 
-static bool read_rule(const struct ma_unwind_view *view, const struct ma_unwind_module *module,
+static bool read_rule(const struct ma_index_view *view, const struct ma_unwind_module *module,
 		      uint64_t pc, struct ma_unwind_rule *rule)
 {
 	struct ma_unwind_table table;
@@ -107,8 +107,8 @@ static bool read_rule(const struct ma_unwind_view *view, const struct ma_unwind_
 	return true;
 }
 
-enum ma_unwind_answer ma_unwind_find_rule(const struct ma_unwind_view *view, uint64_t pc,
-					  struct ma_unwind_rule *rule, uint32_t *module)
+enum ma_index_answer ma_index_find_rule(const struct ma_index_view *view, uint64_t pc,
+					struct ma_unwind_rule *rule, uint32_t *module)
 {
 	const struct ma_unwind_module *modules = view->index->modules;
 	uint32_t low = 0, high = load_count(&view->index->module_count, MA_UNWIND_MODULES);
@@ -124,20 +124,20 @@ enum ma_unwind_answer ma_unwind_find_rule(const struct ma_unwind_view *view, uin
 			high = middle;
 	}
 	if (!low)
-		return ma_unwind_view_holds(view) ? MA_UNWIND_UNKNOWN : MA_UNWIND_CHANGED;
+		return ma_index_view_holds(view) ? MA_INDEX_UNKNOWN : MA_INDEX_CHANGED;
 	found = modules[low - 1];
-	if (!ma_unwind_view_holds(view))
-		return MA_UNWIND_CHANGED;
+	if (!ma_index_view_holds(view))
+		return MA_INDEX_CHANGED;
 	if (pc >= found.end || !found.id || found.id > UINT16_MAX)
-		return MA_UNWIND_UNKNOWN;
+		return MA_INDEX_UNKNOWN;
 	*module = found.id;
 	if (found.table && !read_rule(view, &found, pc, rule))
-		return MA_UNWIND_CHANGED;
-	return MA_UNWIND_FOUND;
+		return MA_INDEX_CHANGED;
+	return MA_INDEX_FOUND;
 }
 
-enum ma_unwind_answer ma_unwind_find_stack(const struct ma_unwind_view *view, uint64_t address,
-					   struct ma_unwind_stack *stack)
+enum ma_index_answer ma_index_find_stack(const struct ma_index_view *view, uint64_t address,
+					 struct ma_unwind_stack *stack)
 {
 	const struct ma_unwind_stack *stacks = view->index->stacks;
 	uint32_t low = 0, high = load_count(&view->index->stack_count, MA_UNWIND_STACKS);
@@ -152,7 +152,7 @@ enum ma_unwind_answer ma_unwind_find_stack(const struct ma_unwind_view *view, ui
 	}
 	if (low)
 		*stack = stacks[low - 1];
-	if (!ma_unwind_view_holds(view))
-		return MA_UNWIND_CHANGED;
-	return low && address < stack->end ? MA_UNWIND_FOUND : MA_UNWIND_UNKNOWN;
+	if (!ma_index_view_holds(view))
+		return MA_INDEX_CHANGED;
+	return low && address < stack->end ? MA_INDEX_FOUND : MA_INDEX_UNKNOWN;
 }
