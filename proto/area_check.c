@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Checked copies out of the shared area. Every word is loaded exactly once, as a relaxed atomic: a
- * plain copy would allow the compiler to read the source again after the check, when the target may
- * have changed it.
- */
+/* Checked copies out of the shared area. */
 #include "proto/area_check.h"
 
 #include <stdbool.h>
 #include <string.h>
 
+#include "proto/copy_words.h"
 #include "proto/unwind.h"
 
 #define USER_END     (UINT64_C(1) << 47)          /* no address of an x86-64 program is above */
@@ -18,29 +15,16 @@
 #define MAX_TSC_KHZ  (UINT32_C(20) * 1000 * 1000) /* 20 GHz */
 
 _Static_assert(sizeof(struct ma_area_ident) % 8 == 0, "copied word by word");
-_Static_assert(sizeof(struct ma_event) % 8 == 0, "copied word by word");
 _Static_assert(sizeof(struct ma_code) % 8 == 0 && sizeof(struct ma_stack) % 8 == 0,
 	       "copied word by word");
-
-typedef uint64_t word __attribute__((may_alias));
-
-static void copy_words(void *to, const void *source, size_t words)
-{
-	const word *from = source;
-	uint8_t *out = to;
-	for (size_t i = 0; i < words; i++) {
-		uint64_t value = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-		memcpy(out + i * sizeof value, &value, sizeof value);
-	}
-}
 
 /* The same for a length that is no multiple of 8: the last word is loaded whole, stored in part. */
 static void copy_bytes(void *to, const void *source, size_t bytes)
 {
-	const word *from = source;
+	const ma_word *from = source;
 	size_t words = bytes / sizeof(uint64_t);
 	size_t rest = bytes % sizeof(uint64_t);
-	copy_words(to, from, words);
+	ma_copy_words(to, from, words);
 	if (rest) {
 		uint64_t value = __atomic_load_n(&from[words], __ATOMIC_RELAXED);
 		memcpy((uint8_t *)to + words * sizeof value, &value, rest);
@@ -125,37 +109,13 @@ int ma_area_check_ident(const struct ma_area *area, uint64_t area_bytes,
 	memset(ident, 0, sizeof *ident);
 	if (area_bytes < MA_AREA_SAMPLED_BYTES)
 		return bad_ident(error, "the file is too small");
-	copy_words(ident, &area->ident, sizeof *ident / sizeof(uint64_t));
+	ma_copy_words(ident, &area->ident, sizeof *ident / sizeof(uint64_t));
 	const char *fault = ident_fault(ident, area_bytes);
 	if (fault) {
 		memset(ident, 0, sizeof *ident);
 		return bad_ident(error, fault);
 	}
 	return 0;
-}
-
-int ma_ring_take(struct ma_ring *ring, struct ma_event *events, int max, uint64_t *lost)
-{
-	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
-	uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_RELAXED);
-	uint64_t ready = head - tail;
-	*lost = 0;
-	if (ready > MA_RING_EVENTS) {
-		/* How many there really were cannot be known; the ring held no more than these. */
-		*lost = MA_RING_EVENTS;
-		__atomic_store_n(&ring->tail, head, __ATOMIC_RELEASE);
-		return MA_ERR_PROTOCOL;
-	}
-	int count = max < 0 ? 0 : max;
-	if ((uint64_t)count > ready)
-		count = (int)ready;
-	for (int i = 0; i < count; i++) {
-		const struct ma_event *from = &ring->events[(tail + (uint64_t)i) % MA_RING_EVENTS];
-		copy_words(&events[i], from, sizeof *from / sizeof(uint64_t));
-	}
-	if (count)
-		__atomic_store_n(&ring->tail, tail + (uint64_t)count, __ATOMIC_RELEASE);
-	return count;
 }
 
 static bool is_range(uint64_t address, uint64_t size_bytes)
@@ -204,12 +164,12 @@ int ma_stack_copy(const struct ma_tables *tables, uint32_t id, struct ma_stack *
 	if (!in_log(id, head_words, used, MA_STACK_WORDS))
 		return MA_ERR_PROTOCOL;
 	struct ma_stack head;
-	copy_words(&head, &tables->stack_log[id], head_words);
+	ma_copy_words(&head, &tables->stack_log[id], head_words);
 	if (head.frame_count > MA_MAX_FRAMES || head.flags > STACK_FLAGS)
 		return MA_ERR_PROTOCOL;
 	if (!in_log(id, head_words + head.frame_count, used, MA_STACK_WORDS))
 		return MA_ERR_PROTOCOL;
-	copy_words(frames, &tables->stack_log[id + head_words], head.frame_count);
+	ma_copy_words(frames, &tables->stack_log[id + head_words], head.frame_count);
 	for (uint32_t i = 0; i < head.frame_count; i++)
 		if (!is_frame(frames, i))
 			return MA_ERR_PROTOCOL;
@@ -231,7 +191,7 @@ int ma_site_copy(const struct ma_tables *tables, uint32_t id, struct ma_site *si
 	if (id == 0 || id >= MA_SITES || id > count || count >= MA_SITES)
 		return MA_ERR_PROTOCOL;
 	struct ma_site copy;
-	copy_words(&copy, &tables->sites[id], sizeof copy / sizeof(uint64_t));
+	ma_copy_words(&copy, &tables->sites[id], sizeof copy / sizeof(uint64_t));
 	if (!is_domain(copy.domain))
 		return MA_ERR_PROTOCOL;
 	if (copy.thread >= MA_THREAD_SLOTS || copy.flags > STACK_FLAGS ||
@@ -253,7 +213,7 @@ int64_t ma_code_copy(const struct ma_tables *tables, uint32_t id, void *buffer, 
 	if (!in_log(id, head_words, used, MA_CODE_WORDS))
 		return MA_ERR_PROTOCOL;
 	struct ma_code head;
-	copy_words(&head, &tables->code_log[id], head_words);
+	ma_copy_words(&head, &tables->code_log[id], head_words);
 	if (!in_log(id, head.words, used, MA_CODE_WORDS))
 		return MA_ERR_PROTOCOL;
 	if (!is_kind(head.name_kind) || !is_kind(head.filename_kind) || head.cut > 1)
@@ -282,7 +242,7 @@ int ma_live_copy(const struct ma_live *live, uint32_t bucket, int way, uint64_t 
 	if (found == 0 || found == MA_LIVE_BUSY)
 		return 0;
 	struct ma_live_entry copy;
-	copy_words(&copy, &live->entry[bucket][way], sizeof copy / sizeof(uint64_t));
+	ma_copy_words(&copy, &live->entry[bucket][way], sizeof copy / sizeof(uint64_t));
 	/* The payload belongs to the address only if that was still there afterwards. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__atomic_load_n(slot, __ATOMIC_RELAXED) != found)

@@ -23,9 +23,19 @@ def test_fork_during_a_walk_over_the_objects():
     assert simple_way("fork_in_pass", "lookup", facts.path("pass_symbol.so")) == ["works"]
 
 
-def test_forks_during_attach_and_detach(memattach, start, python):
-    """Children forked all the while can load libraries."""
-    target = start(Obedient, python)
+ALLOCATORS = {"glibc": None, "jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4"}
+
+
+@pytest.mark.parametrize("allocator", ALLOCATORS)
+def test_forks_during_attach_and_detach(memattach, start, python, allocator):
+    """Children forked all the while can load libraries; and who forks, does not wait for ever. An
+    allocator with handlers of pthread_atfork holds its locks before fork takes one."""
+    env = dict(os.environ)
+    if ALLOCATORS[allocator]:
+        env["LD_PRELOAD"] = os.path.join("/usr/lib/x86_64-linux-gnu", ALLOCATORS[allocator])
+        if not os.path.exists(env["LD_PRELOAD"]):
+            pytest.skip("there is no %s (scripts/setup --test)" % ALLOCATORS[allocator])
+    target = start(Obedient, python, env=env)
     target.tell("""
 import os, signal, threading
 kept = [bytes(4096) for _ in range(10000)]
@@ -41,7 +51,7 @@ def forks():
 threads = [threading.Thread(target=forks) for _ in range(2)]
 [thread.start() for thread in threads]
 """)
-    for _ in range(15):
+    for _ in range(30):
         memattach.ok("attach", target.pid)
         memattach.ok("detach", target.pid)
     results = target.tell("stop.set(); [thread.join() for thread in threads]; answer = results")

@@ -28,11 +28,23 @@ ma_unit_test(hook_entries_slots SOURCES test_hook_entries.c LIBS ma_hook_core_1 
 if(NOT MA_SANITIZE)
   foreach(name live ring exact)
     ma_unit_test(hook_${name}_tsan LIBS ma_proto Threads::Threads
-      SOURCES test_hook_${name}.c ${MA_HOOK_PURE_SOURCES})
+      SOURCES test_hook_${name}.c ${MA_HOOK_PURE_SOURCES}
+              ${PROJECT_SOURCE_DIR}/proto/ring_take.c)
     target_compile_definitions(test_hook_${name}_tsan PRIVATE MA_HOOK_TP_SLOTS=0)
     target_compile_options(test_hook_${name}_tsan PRIVATE -fsanitize=thread)
     target_link_options(test_hook_${name}_tsan PRIVATE -fsanitize=thread)
   endforeach()
+endif()
+
+# The ring's protocol under every interleaving. Instrumented for the thread sanitizer, but linked with
+# weave.c in place of it.
+if(NOT MA_SANITIZE)
+  add_library(ma_ring_woven OBJECT ring_careless.c ${PROJECT_SOURCE_DIR}/inject/hook/ring.c
+    ${PROJECT_SOURCE_DIR}/proto/ring_take.c ${PROJECT_SOURCE_DIR}/daemon/ring_claims.c)
+  target_link_libraries(ma_ring_woven PRIVATE ma_flags)
+  target_compile_options(ma_ring_woven PRIVATE -fsanitize=thread)
+  ma_unit_test(ring_model SOURCES test_ring_model.c weave.c $<TARGET_OBJECTS:ma_ring_woven>
+    LIBS ma_proto)
 endif()
 
 add_test(NAME unit.hook_library
@@ -42,6 +54,7 @@ set_tests_properties(unit.hook_library PROPERTIES LABELS unit)
 
 # Loaded into Pythons that have no sanitizers.
 add_library(hook_inside_shim MODULE hook_inside_shim.c ${PROJECT_SOURCE_DIR}/proto/area_check.c
+  ${PROJECT_SOURCE_DIR}/proto/ring_take.c
   ${PROJECT_SOURCE_DIR}/proto/error.c ${PROJECT_SOURCE_DIR}/inject/hook/cpython/layouts.c)
 target_compile_definitions(hook_inside_shim PRIVATE _GNU_SOURCE)
 target_include_directories(hook_inside_shim PRIVATE ${PROJECT_SOURCE_DIR})
