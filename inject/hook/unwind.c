@@ -17,6 +17,11 @@ enum {
 	MAX_STEPS = 2 * MA_MAX_FRAMES, /* frames looked at, those left out included */
 	MAX_SWITCHES = 4,              /* signal frames that lead to another stack */
 	WORD = sizeof(uint64_t),
+	/*
+	 * What lies this near below the end of the stack that the kernel made is that stack: it
+	 * keeps a gap of 128 MiB at least to everything else (arch/x86/mm/mmap.c).
+	 */
+	MAIN_STACK_BYTES = 64 << 20,
 
 	/* Words of struct ucontext before its registers, and of these (glibc, sys/ucontext.h). */
 	UCONTEXT_REGISTERS = 5,
@@ -97,8 +102,13 @@ static bool enter_stack(struct walker *walker, uint64_t rsp)
 	uint64_t block = walker->start->thread_pointer & ~(uint64_t)(WORD - 1);
 	uint64_t main_end = walker->unwinder->main_stack_end;
 	struct ma_unwind_stack stack;
-	enum ma_index_answer answer = ma_index_find_stack(&walker->view, rsp, &stack);
+	enum ma_index_answer answer = MA_INDEX_UNKNOWN;
 
+	walker->high = 0;
+	if (main_end - rsp < MAIN_STACK_BYTES)
+		walker->high = main_end;
+	else
+		answer = ma_index_find_stack(&walker->view, rsp, &stack);
 	if (answer == MA_INDEX_CHANGED) {
 		walker->ending = END_BROKEN;
 		return false;
@@ -107,8 +117,6 @@ static bool enter_stack(struct walker *walker, uint64_t rsp)
 		walker->high = block;
 	else if (answer == MA_INDEX_FOUND && rsp < main_end && main_end <= stack.end)
 		walker->high = main_end;
-	else
-		walker->high = 0;
 	if (walker->high < rsp + WORD) {
 		__atomic_store_n(&walker->wants->stack, rsp, __ATOMIC_RELAXED);
 		walker->ending = END_NO_STACK;
