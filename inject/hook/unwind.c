@@ -204,7 +204,7 @@ static inline __attribute__((always_inline)) void leave_frame(struct walker *wal
 {
 	uint64_t caller;
 
-	if (cfa < walker->rsp + WORD || cfa > walker->high) {
+	if (cfa < walker->rsp + WORD || cfa > walker->high || cfa % WORD) {
 		walker->ending = END_BROKEN;
 		return;
 	}
