@@ -178,8 +178,8 @@ static void take_back(struct attach *attach)
 	struct ma_detach_result proven = {0};
 
 	if (!session->holding &&
-	    (ma_removal_prove(session, &loader, 1, ma_clock_ns() + GRACE_MS * MA_NS_PER_MS, &proven,
-			      NULL) ||
+	    (ma_removal_prove(session, &loader, 1, 0, ma_clock_ns() + GRACE_MS * MA_NS_PER_MS,
+			      &proven, NULL) ||
 	     proven.lingering))
 		ma_session_forget_undo(session);
 	ma_session_undo(session, NULL);

@@ -129,6 +129,9 @@ int ma_boot_finish(struct ma_session *session, uint64_t base, bool on_thread, ui
 			return 0;
 		if (ma_clock_ns() >= deadline_ns)
 			break;
+		/* Whoever stops only now must not stay so: the loader may be waiting for its lock.
+		 */
+		ma_session_settle(session);
 		ma_clock_pause(pause_ns);
 		if (pause_ns < MA_NS_PER_MS)
 			pause_ns += pause_ns / 2;

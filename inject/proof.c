@@ -271,8 +271,8 @@ static void resume_all(struct crowd *crowd)
 		ma_interrupted_recheck(tracee);
 		ma_tracee_detach(tracee);
 	}
-	ma_urgency_end(&crowd->urgency);
-	/* Those that had not stopped have been asked to, and cannot be let go before they do. */
+	/* Those that had not stopped have been asked to, and cannot be let go before they do. On a
+	 * machine that has no time for us they would stand still until it has. */
 	for (int patience = 0; running && patience < 2000; patience++) {
 		ma_clock_pause(MA_NS_PER_MS);
 		for (size_t i = 0; i < crowd->count; i++) {
@@ -282,6 +282,7 @@ static void resume_all(struct crowd *crowd)
 				running--;
 		}
 	}
+	ma_urgency_end(&crowd->urgency);
 }
 
 static int stop_and_judge(struct crowd *crowd, struct ma_proof_result *result,

@@ -130,7 +130,8 @@ static int switch_off(struct removal *removal, struct ma_error *error)
 }
 
 int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, int count,
-		     uint64_t deadline_ns, struct ma_detach_result *result, struct ma_error *error)
+		     uint32_t plain_tries, uint64_t deadline_ns, struct ma_detach_result *result,
+		     struct ma_error *error)
 {
 	uint64_t pause_ns = 300 * MA_NS_PER_US;
 
@@ -140,7 +141,7 @@ int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, 
 
 		ma_session_settle(session);
 		failed = ma_proof_try(&session->view, session->unwinder,
-				      tries < PLAIN_PROOFS ? MA_PROOF_EVERY_WORD : MA_PROOF_WALKED,
+				      tries < plain_tries ? MA_PROOF_EVERY_WORD : MA_PROOF_WALKED,
 				      ranges, count, &proof, error);
 
 		if (failed)
@@ -155,7 +156,7 @@ int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, 
 		if (proof.verdict == MA_PROOF_CLEAR)
 			return 0;
 		/* Stacks are walked by the tables of what was loaded when we looked. */
-		if (tries % 16 == 2 * PLAIN_PROOFS)
+		if (tries % 16 == 4)
 			failed = ma_session_refresh(session, error);
 		if (failed)
 			return failed;
@@ -175,7 +176,7 @@ int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, 
 }
 
 /* Nobody is in the loader's code, nor in the hook as long as that is there. */
-static int prove(struct removal *removal, struct ma_error *error)
+static int prove(struct removal *removal, uint32_t plain_tries, struct ma_error *error)
 {
 	const struct ma_hook_config *config = &removal->resident->config;
 	const struct ma_range ranges[] = {
@@ -183,7 +184,7 @@ static int prove(struct removal *removal, struct ma_error *error)
 		{config->hook_base, config->hook_end},
 	};
 
-	return ma_removal_prove(removal->session, ranges, config->dl_handle ? 2 : 1,
+	return ma_removal_prove(removal->session, ranges, config->dl_handle ? 2 : 1, plain_tries,
 				removal->deadline_ns, removal->result, error);
 }
 
@@ -195,7 +196,7 @@ static int unload(struct removal *removal, struct ma_error *error)
 	if (failed || removal->session->holding)
 		return failed;
 	removal->deadline_ns = ma_clock_ns() + REMOVE_MS * MA_NS_PER_MS;
-	return prove(removal, error);
+	return prove(removal, 0, error);
 }
 
 static int unmap(struct removal *removal, uint64_t address, uint64_t bytes, struct ma_error *error)
@@ -312,7 +313,7 @@ static int remove_found(struct removal *removal, struct ma_error *error)
 	    session->view.thunks.content.state == MA_THUNKS_INSTALLED && config->dl_handle)
 		failed = switch_off(removal, error);
 	if (!failed)
-		failed = prove(removal, error);
+		failed = prove(removal, PLAIN_PROOFS, error);
 	if (failed || removal->result->lingering)
 		return failed;
 	if (config->dl_handle || removal->resident->boot.fork_handler)

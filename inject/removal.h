@@ -25,11 +25,13 @@ bool ma_removal_needed(const struct ma_session *session);
 int ma_remove(struct ma_session *session, struct ma_detach_result *result, struct ma_error *error);
 
 /*
- * Waits until nobody is in any of the ranges, into which nothing leads any more. Adds to result the
+ * Waits until nobody is in any of the ranges, into which nothing leads any more. The first
+ * plain_tries take every word on a stack for a way back into them. Adds to result the
  * tries and pauses; 0 also when that could not be shown until the deadline: result->lingering.
  * Tracer, not holding.
  */
 int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, int count,
-		     uint64_t deadline_ns, struct ma_detach_result *result, struct ma_error *error);
+		     uint32_t plain_tries, uint64_t deadline_ns, struct ma_detach_result *result,
+		     struct ma_error *error);
 
 #endif

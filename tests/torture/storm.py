@@ -8,7 +8,8 @@ zone, imports, dlopen and dlclose, threads that start and end, forks, execs, tim
 handlers, and sleepers in every kind of blocking call, in C and in Python.
 
 Commands come line by line on standard input, each is answered by one line of JSON: `go`, `quiet` (all
-workers stand still, nothing comes or goes), `report`, `tables` (Python's allocator tables), `exit`.
+workers stand still, nothing comes or goes), `ease N` (after each round a worker rests N times as long
+as that took), `report`, `tables` (Python's allocator tables), `exit`.
 Whatever is found broken is counted and told in the report; nothing is repaired.
 """
 import ctypes
@@ -61,6 +62,7 @@ libc.dlopen.argtypes = [ctypes.c_char_p, ctypes.c_int]
 libc.dlclose.argtypes = [ctypes.c_void_p]
 
 running = threading.Event()
+ease = 0
 # glibc itself cannot fork while another thread is in dlopen: the child hangs at its next import (it
 # does not reset _dl_load_write_lock). Programs that do both must keep them apart, and so do we.
 loading = threading.Lock()
@@ -84,6 +86,7 @@ class Worker:
                 self.parked = True
                 running.wait()
                 self.parked = False
+            start = time.thread_time()
             try:
                 wrong = self.work(self.rounds)
             except Exception as error:
@@ -92,6 +95,8 @@ class Worker:
                 self.broken += 1
                 self.words = (self.words + [str(wrong)])[-3:]
             self.rounds += 1
+            if ease:
+                time.sleep(min(0.3, ease * (time.thread_time() - start)))
 
     def report(self):
         return {"rounds": self.rounds, "broken": self.broken, "words": self.words}
@@ -321,6 +326,7 @@ def quiet(workers):
 
 
 def main():
+    global ease
     faulthandler.enable()
     signal.signal(signal.SIGALRM, on_alarm)
     workers = start_all()
@@ -334,6 +340,8 @@ def main():
             go()
         elif command == "quiet":
             answer["still busy"] = quiet(workers)
+        elif command.startswith("ease "):
+            ease = int(command.split()[1])
         elif command == "report":
             answer = report(workers)
         elif command == "tables":

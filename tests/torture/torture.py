@@ -11,6 +11,7 @@ changed. Exit status 1 when anything was found, or when a Python that can be had
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -29,6 +30,9 @@ CYCLE = os.path.join(LIBRARIES, "ma_cycle")
 CYCLE_S = 30         # one cycle takes no longer, whatever the machine does
 WARM_UP_S = 2.5
 OUTSIDE = 4          # cycles by the program with its daemon, per target
+# In turn: how long the target's workers rest after each round, in rounds, and how many cycles are made
+# meanwhile. Without rest they take all processors there are, and cycles are slow.
+PACES = ((0, 10), (12, 50))
 FIGURES = ("running_us", "attach_pause_us", "proof_pause_us", "attach_us", "detach_us")
 
 
@@ -119,7 +123,7 @@ def by_the_program(storm, outcome, count):
         memattach.close()
 
 
-def wear_out(outcome, storm, deadline, chunk):
+def wear_out(outcome, storm, deadline):
     storm.ask("tables")
     storm.go()
     time.sleep(WARM_UP_S)
@@ -131,7 +135,10 @@ def wear_out(outcome, storm, deadline, chunk):
     storm.go()
     start = time.monotonic()
     by_the_program(storm, outcome, min(OUTSIDE, outcome.wanted))
+    paces = itertools.cycle(PACES)
     while outcome.cycles < outcome.wanted and not outcome.found and time.monotonic() < deadline:
+        ease, chunk = next(paces)
+        storm.ask("ease %d" % ease)
         result = run_chunk(storm, min(chunk, outcome.wanted - outcome.cycles))
         if "cycles" in result:
             outcome.take(result)
@@ -167,7 +174,7 @@ def torture(python, allocator, wanted, deadline, options):
     log = os.path.join(options.logs, "%s-%s.log" % (python.label, allocator))
     storm = Storm(python, allocator, log)
     try:
-        wear_out(outcome, storm, deadline, options.chunk)
+        wear_out(outcome, storm, deadline)
         if not outcome.found:
             code = storm.leave()
             if code:
@@ -253,7 +260,6 @@ def main():
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--python", action="append", default=[])
     parser.add_argument("--allocator", action="append", choices=sorted(ALLOCATORS), default=[])
-    parser.add_argument("--chunk", type=int, default=40, help="cycles between two reports")
     parser.add_argument("--spread", action="store_true", help="one allocator for each Python")
     parser.add_argument("--allow-missing", action="store_true",
                         help="a Python that this machine does not have is no failure")
