@@ -108,6 +108,66 @@ static void write_sampling(struct ma_flow *flow, const Memattach__Session *sessi
 	ma_flow_end(flow);
 }
 
+/* Average cost of spans [first, end), at one interval. */
+static void write_spans(struct ma_flow *flow, const Memattach__Session *session, size_t first,
+			size_t end, uint64_t now_ns)
+{
+	double cost = 0, total_ms = 0;
+	for (size_t i = first; i < end; i++) {
+		const Memattach__CostSpan *span = session->cost[i];
+		cost += span->span_ms * (span->slow_ratio + span->fast_ratio);
+		total_ms += span->span_ms;
+	}
+	const Memattach__CostSpan *begin = session->cost[first];
+	uint64_t since_ns = begin->end_time_nanos - begin->span_ms * UINT64_C(1000000);
+	struct ma_figure every = {""};
+	if (session->cost[first]->interval_bytes)
+		every = ma_format_setting((double)session->cost[first]->interval_bytes);
+	ma_flow_item(flow, MA_STYLE_PLAIN, "%s%s%s from %s: %s", every.text[0] ? "one in " : "",
+		     every.text, every.text[0] ? "" : "all", ma_format_clock(since_ns, now_ns).text,
+		     ma_format_share(total_ms > 0 ? cost / total_ms : 0).text);
+}
+
+/* What the cost consists of, and what it was at the last few intervals. */
+static void write_cost(struct ma_flow *flow, const Memattach__Session *session, uint64_t now_ns)
+{
+	enum { SHOWN = 4 };
+	size_t starts[SHOWN], count = 0, end = session->n_cost;
+	bool beyond = session->budget_ratio > 0 && session->fast_ratio > session->budget_ratio;
+	if (session->cost_ratio < 0 || session->n_cost == 0)
+		return;
+	ma_flow_begin(flow, "  cost", LABEL, GAP);
+	ma_flow_item(flow, beyond ? MA_STYLE_WARN : MA_STYLE_PLAIN, "passing through %s%s",
+		     ma_format_share(session->fast_ratio).text,
+		     beyond ? ", above the budget at any interval" : "");
+	ma_flow_item(flow, MA_STYLE_PLAIN, "sampling %s",
+		     ma_format_share(session->cost_ratio - session->fast_ratio).text);
+	for (size_t i = end; i-- > 0 && count < SHOWN;)
+		if (i == 0 ||
+		    session->cost[i]->interval_bytes != session->cost[i - 1]->interval_bytes)
+			starts[count++] = i;
+	for (size_t i = count; i-- > 0;)
+		write_spans(flow, session, starts[i], i ? starts[i - 1] : end, now_ns);
+	ma_flow_end(flow);
+}
+
+static void write_cost_json(struct ma_json *json, const Memattach__Session *session)
+{
+	ma_json_begin_array(json, "cost_history");
+	for (size_t i = 0; i < session->n_cost; i++) {
+		const Memattach__CostSpan *span = session->cost[i];
+		ma_json_begin_object(json, NULL);
+		ma_json_time(json, "end_time", span->end_time_nanos);
+		ma_json_real(json, "seconds", span->span_ms / 1e3);
+		ma_json_unsigned(json, "interval_bytes", span->interval_bytes);
+		ma_json_real(json, "sampling_ratio", span->slow_ratio);
+		ma_json_real(json, "passing_ratio", span->fast_ratio);
+		ma_json_real(json, "operations_per_second", span->operations_per_second);
+		ma_json_end_object(json);
+	}
+	ma_json_end_array(json);
+}
+
 static struct ma_estimate live_of(const Memattach__Session *session)
 {
 	return (struct ma_estimate){
@@ -181,6 +241,7 @@ void ma_session_view_write(struct ma_text *text, const Memattach__Session *sessi
 	write_head(&flow, session);
 	write_state(&flow, session, now_ns);
 	write_sampling(&flow, session);
+	write_cost(&flow, session, now_ns);
 	write_heap(&flow, session, now_ns);
 	write_until(&flow, session, now_ns);
 	write_notices(&flow, session->notice);
@@ -213,6 +274,8 @@ void ma_session_json_write(struct ma_json *json, const Memattach__Session *sessi
 		ma_json_real(json, "cost_ratio", session->cost_ratio);
 	else
 		ma_json_null(json, "cost_ratio");
+	ma_json_real(json, "passing_ratio", session->fast_ratio);
+	write_cost_json(json, session);
 	ma_json_unsigned(json, "hook_running_us", session->hook_running_us);
 	ma_json_unsigned(json, "pause_us", session->pause_us);
 	ma_json_unsigned(json, "samples", session->samples);

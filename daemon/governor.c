@@ -13,11 +13,13 @@ enum {
 	LIVE_PRESSURE = LIVE_ENTRIES / 2,
 	LIVE_STEP = LIVE_ENTRIES / 16, /* growth that calls for another raise */
 	LIVE_CALM = LIVE_ENTRIES / 8,
-	HOLD_MS = 2000,
 	CALM_MS = 10000, /* before R is lowered by one step */
+	MAX_STEP = 64,   /* one raise is at most by this factor */
 };
 
-#define SMOOTHING 0.3 /* share of the newest half second in the cost */
+#define SMOOTHING 0.3  /* share of the newest period in the cost */
+#define GROSSLY   2.0  /* so many times its share of the budget is too much at once */
+#define AIM       0.75 /* part of its share that a raised R is to cost */
 
 static uint32_t bounded(uint64_t interval_bytes)
 {
@@ -45,7 +47,7 @@ static bool change(struct ma_governor *governor, uint64_t interval_bytes, uint64
 {
 	uint32_t interval = bounded(interval_bytes);
 	governor->calm_since_ms = now_ms;
-	governor->hold_until_ms = now_ms + HOLD_MS;
+	governor->was_over = false;
 	if (interval == governor->interval_bytes)
 		return false;
 	governor->interval_bytes = interval;
@@ -77,6 +79,21 @@ static double allowed_ratio(const struct ma_governor *governor)
 	return left > least ? left : least;
 }
 
+static void remember(struct ma_governor *governor, const struct ma_governor_input *input,
+		     double slow_ratio, double operations)
+{
+	uint64_t span_ms = input->now_ms - governor->last.now_ms;
+	struct ma_cost_span span = {
+		.end_ms = input->now_ms,
+		.span_ms = span_ms < UINT32_MAX ? (uint32_t)span_ms : UINT32_MAX,
+		.interval_bytes = governor->interval_bytes,
+		.slow_ratio = slow_ratio,
+		.fast_ratio = operations * MA_FAST_PATH_NS / ((double)span_ms * 1e6),
+		.operations_per_second = operations * 1e3 / (double)span_ms,
+	};
+	ma_cost_history_add(&governor->history, &span);
+}
+
 /* Returns whether a new figure was made. */
 static bool measure(struct ma_governor *governor, const struct ma_governor_input *input)
 {
@@ -98,7 +115,9 @@ static bool measure(struct ma_governor *governor, const struct ma_governor_input
 	double share = governor->known ? SMOOTHING : 1;
 	governor->slow_ratio += share * (slow - governor->slow_ratio);
 	governor->fast_ratio += share * (fast - governor->fast_ratio);
+	governor->newest_slow_ratio = slow;
 	governor->known = true;
+	remember(governor, input, slow, operations > 0 ? operations : 0);
 	*last = *input;
 	return true;
 }
@@ -123,6 +142,18 @@ static unsigned pressure(struct ma_governor *governor, const struct ma_governor_
 	return factor;
 }
 
+/* By how much R must grow because of what the last period cost; 1 = not at all. */
+static double excess(struct ma_governor *governor, double allowed)
+{
+	double times = governor->newest_slow_ratio / allowed;
+	bool over = times > 1;
+	bool act = over && (governor->was_over || times > GROSSLY);
+	governor->was_over = over;
+	if (!act)
+		return 1;
+	return times / AIM < MAX_STEP ? times / AIM : MAX_STEP;
+}
+
 bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input)
 {
 	bool measured = measure(governor, input);
@@ -132,11 +163,12 @@ bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_inp
 		return false;
 	if (factor > 1)
 		return change(governor, (uint64_t)governor->interval_bytes * factor, now_ms);
-	if (!measured || now_ms < governor->hold_until_ms)
+	if (!measured)
 		return false;
 	double allowed = allowed_ratio(governor);
-	if (governor->budget_ratio > 0 && governor->slow_ratio > allowed)
-		return change(governor, (uint64_t)governor->interval_bytes * 2, now_ms);
+	double times = governor->budget_ratio > 0 ? excess(governor, allowed) : 1;
+	if (times > 1)
+		return change(governor, (uint64_t)(governor->interval_bytes * times), now_ms);
 	bool calm = input->ring_permille < RING_CALM_PERMILLE && input->live_count < LIVE_CALM &&
 		    (governor->budget_ratio <= 0 || governor->slow_ratio < allowed / 4);
 	if (!calm || governor->interval_bytes <= governor->start_bytes) {

@@ -2,9 +2,11 @@
 /*
  * Steers the sampling interval R. What the hook costs is the time in its slow path, measured by
  * itself in TSC cycles, plus its fast path, estimated from the number of operations; R steers only
- * the first. R is raised at once when events pile up or the live set fills, and when the slow path
- * takes more than its share of the budget; it is lowered slowly, never below where it started. R
- * may change at any time without bias, because every record carries the value in force at its draw.
+ * the first. R is raised at once when events pile up or the live set fills. When the slow path
+ * takes more than its share of the budget, twice in a row or grossly, R is raised by as much as
+ * brings it down again: a target that wakes up is within its budget before a second is over. It is
+ * lowered slowly, never below where it started. R may change at any time without bias, because
+ * every record carries the value in force at its draw.
  */
 #ifndef MA_DAEMON_GOVERNOR_H
 #define MA_DAEMON_GOVERNOR_H
@@ -12,14 +14,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/cost_history.h"
+
 enum {
 	MA_INTERVAL_MIN_BYTES = 4 << 10,
 	MA_INTERVAL_MAX_BYTES = 64 << 20,
-	MA_GOVERNOR_PERIOD_MS = 500, /* of judging the cost */
+	MA_GOVERNOR_PERIOD_MS = 250, /* of judging the cost */
 };
 
-/* Estimated cost of one intercepted operation that is not sampled, thunk included. */
-#define MA_FAST_PATH_NS 1.5
+/*
+ * Estimated cost of one intercepted operation that is not sampled, thunk included. In programs that
+ * do something between two operations it is more than in a loop that does nothing else: see
+ * docs/performance.md.
+ */
+#define MA_FAST_PATH_NS 3.0
 
 /* What a tick is told. Counts are totals since attach. */
 struct ma_governor_input {
@@ -43,11 +51,13 @@ struct ma_governor {
 	double slow_ratio;             /* cost of the slow path, of one core; smoothed */
 	double fast_ratio;             /* of the fast path */
 	bool known;                    /* the two above mean something */
+	double newest_slow_ratio;      /* of the last period alone */
+	bool was_over;                 /* and it was more than its share of the budget */
 	struct ma_governor_input last; /* at the last judgement of the cost */
+	struct ma_cost_history history;
 	uint64_t last_dropped;
 	uint64_t live_at_raise;
 	uint64_t calm_since_ms;
-	uint64_t hold_until_ms; /* a change needs time to show before cost is judged again */
 };
 
 /* interval_bytes is brought between the bounds. Daemon loop, as everything here. */

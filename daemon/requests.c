@@ -198,7 +198,10 @@ static int answer_sessions(struct call *call, pid_t pid, struct ma_error *error)
 		if (pid && session->pid != pid)
 			continue;
 		ma_session_is_tracking(session);
-		reports[call->sessions.n_session++] = ma_session_report(session, &call->pool);
+		Memattach__Session *report = ma_session_report(session, &call->pool);
+		if (report)
+			ma_session_report_cost(session, report, &call->pool);
+		reports[call->sessions.n_session++] = report;
 	}
 	if (call->pool.failed)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "listing the sessions");

@@ -69,8 +69,32 @@ static void fill_figures(const struct ma_session *session, Memattach__Session *r
 		report->interval_bytes = session->governor.interval_bytes;
 	report->budget_ratio = session->governor.budget_ratio;
 	report->cost_ratio = ma_session_cost(session);
+	report->fast_ratio = session->governor.fast_ratio;
 	report->fixed_interval = session->governor.fixed;
 	report->rate = ma_size_rates(&session->map.ident, pool, &report->n_rate);
+}
+
+void ma_session_report_cost(const struct ma_session *session, Memattach__Session *report,
+			    struct ma_pool *pool)
+{
+	const struct ma_cost_history *history = &session->governor.history;
+	Memattach__CostSpan *spans = ma_pool_alloc(pool, history->count + 1, sizeof *spans);
+	Memattach__CostSpan **list = ma_pool_alloc(pool, history->count + 1, sizeof *list);
+	for (uint32_t i = 0; spans && list && i < history->count; i++) {
+		const struct ma_cost_span *from = &history->spans[i];
+		list[i] = &spans[i];
+		spans[i] = (Memattach__CostSpan)MEMATTACH__COST_SPAN__INIT;
+		spans[i].end_time_nanos =
+			ma_session_time_ns(session, from->end_ms - session->attach_monotonic_ms);
+		spans[i].span_ms = from->span_ms;
+		spans[i].interval_bytes =
+			session->map.ident.mode == MA_MODE_SAMPLED ? from->interval_bytes : 0;
+		spans[i].slow_ratio = from->slow_ratio;
+		spans[i].fast_ratio = from->fast_ratio;
+		spans[i].operations_per_second = from->operations_per_second;
+	}
+	report->cost = list;
+	report->n_cost = spans && list ? history->count : 0;
 }
 
 Memattach__Session *ma_session_report(const struct ma_session *session, struct ma_pool *pool)

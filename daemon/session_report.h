@@ -10,4 +10,8 @@
 /* Makes the message in the pool; NULL: no memory. Its strings may be the session's. Daemon loop. */
 Memattach__Session *ma_session_report(const struct ma_session *session, struct ma_pool *pool);
 
+/* Adds the history of its cost, for those who ask for sessions. */
+void ma_session_report_cost(const struct ma_session *session, Memattach__Session *report,
+			    struct ma_pool *pool);
+
 #endif

@@ -68,6 +68,42 @@ static void test_tracking(void **state)
 	ma_text_fini(&text);
 }
 
+/* Five spans at three intervals; the way through the hook alone is above the budget. */
+static void test_cost(void **state)
+{
+	(void)state;
+	static const uint64_t kib[] = {64, 64, 1024, 512, 512};
+	Memattach__Session session = usual();
+	Memattach__CostSpan spans[5];
+	Memattach__CostSpan *list[5];
+	for (unsigned i = 0; i < 5; i++) {
+		spans[i] = (Memattach__CostSpan)MEMATTACH__COST_SPAN__INIT;
+		spans[i].end_time_nanos = ATTACH_NS + (i + 1) * SECOND_NS;
+		spans[i].span_ms = 1000;
+		spans[i].interval_bytes = kib[i] << 10;
+		spans[i].slow_ratio = 0.01 * (i + 1);
+		spans[i].fast_ratio = 0.03;
+		list[i] = &spans[i];
+	}
+	session.cost = list;
+	session.n_cost = 5;
+	session.cost_ratio = 0.08;
+	session.fast_ratio = 0.03;
+	struct ma_text text = {0};
+	ma_session_view_write(&text, &session, ATTACH_NS + 7380 * SECOND_NS, 200, false);
+	if (!strstr(text.data,
+		    "  cost      passing through 3 %, above the budget at any interval   "
+		    "sampling 5 %   one in 64 KiB from 14:03:02: 4.5 %   one in 1 MiB "
+		    "from 14:03:04: 6 %   one in 512 KiB from 14:03:05: 7.5 %\n"))
+		fail_msg("%s", text.data);
+	ma_text_fini(&text);
+	struct ma_json json = {0};
+	ma_session_json_write(&json, &session);
+	assert_non_null(strstr(json.text.data, "\"cost_history\""));
+	assert_non_null(strstr(json.text.data, "\"interval_bytes\": 1048576"));
+	ma_text_fini(&json.text);
+}
+
 static void test_ended(void **state)
 {
 	(void)state;
@@ -106,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tracking),
+		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_ended),
 		cmocka_unit_test(test_json),
 	};

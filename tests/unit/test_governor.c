@@ -55,14 +55,68 @@ static void test_holds_budget(void **state)
 	assert_int_equal(governor.min_bytes, START);
 }
 
+/* From idle to what costs ten times the budget: a second later it is within it. */
+static void test_wakes_up(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	run(&governor, &load, 30);
+	assert_int_equal(governor.interval_bytes, START);
+	load.bytes_per_second = 9e9;
+	load.slow_us = 1.5;
+	run(&governor, &load, 1);
+	uint64_t cycles = load.now.slow_cycles;
+	run(&governor, &load, 4);
+	assert_true((double)(load.now.slow_cycles - cycles) / (4.0 * KHZ * 1000) <= 0.02);
+	/* One period that is a little too dear is no reason; the next one of that kind is. */
+	uint32_t interval = governor.interval_bytes;
+	load.slow_us *= 1.6;
+	run(&governor, &load, 0.28);
+	assert_int_equal(governor.interval_bytes, interval);
+	run(&governor, &load, 0.5);
+	assert_true(governor.interval_bytes > interval);
+}
+
+static void test_history(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {
+		.bytes_per_second = 65536, .slow_us = 10000, .operations_per_second = 1e6};
+	load.now.tsc = 1;
+	ma_governor_init(&governor, START, true, 0.02, KHZ);
+	run(&governor, &load, 20);
+	const struct ma_cost_history *history = &governor.history;
+	assert_in_range(history->count, 18, 20);
+	load.operations_per_second = 0;
+	run(&governor, &load, 1000);
+	assert_in_range(history->count, MA_COST_SPANS / 2, MA_COST_SPANS);
+	uint64_t end_ms = 0, total_ms = 0;
+	double operations = 0;
+	for (uint32_t i = 0; i < history->count; i++) {
+		const struct ma_cost_span *span = &history->spans[i];
+		assert_true(i == 0 || span->end_ms == end_ms + span->span_ms);
+		assert_true(span->slow_ratio > 0.009 && span->slow_ratio < 0.011);
+		assert_int_equal(span->interval_bytes, START);
+		end_ms = span->end_ms;
+		total_ms += span->span_ms;
+		operations += span->operations_per_second * span->span_ms / 1e3;
+	}
+	/* Nothing is lost by merging. */
+	assert_true(total_ms > 980000 && total_ms <= 1020000);
+	assert_true(operations > 1.9e7 && operations < 2.1e7);
+}
+
 static void test_fast_path_is_no_reason(void **state)
 {
 	(void)state;
 	struct ma_governor governor;
-	/* 50 million operations a second: 7.5 % by themselves. */
+	/* 25 million operations a second: 7.5 % by themselves. */
 	struct load load = {.bytes_per_second = 1e8,
 			    .slow_us = 1,
-			    .operations_per_second = 5e7,
+			    .operations_per_second = 2.5e7,
 			    .now = {.tsc = 1}};
 	ma_governor_init(&governor, START, false, 0.02, KHZ);
 	run(&governor, &load, 60);
@@ -133,8 +187,13 @@ static void test_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_holds_budget), cmocka_unit_test(test_fast_path_is_no_reason),
-		cmocka_unit_test(test_fixed),        cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_holds_budget),
+		cmocka_unit_test(test_wakes_up),
+		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_holds_budget),
+		cmocka_unit_test(test_fast_path_is_no_reason),
+		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_nonsense),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
