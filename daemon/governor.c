@@ -13,8 +13,8 @@ enum {
 	LIVE_PRESSURE = LIVE_ENTRIES / 2,
 	LIVE_STEP = LIVE_ENTRIES / 16, /* growth that calls for another raise */
 	LIVE_CALM = LIVE_ENTRIES / 8,
-	CALM_MS = 10000, /* before R is lowered by one step */
-	MAX_STEP = 64,   /* one raise is at most by this factor */
+	CALM_MS = 10000, /* before R is lowered */
+	MAX_STEP = 8,    /* R changes by at most this factor at once, either way */
 };
 
 #define SMOOTHING 0.3  /* share of the newest period in the cost */
@@ -154,6 +154,15 @@ static double excess(struct ma_governor *governor, double allowed)
 	return times / AIM < MAX_STEP ? times / AIM : MAX_STEP;
 }
 
+/* By how much R may shrink, so that its cost is half of what it may be. At least 2. */
+static double relief(const struct ma_governor *governor, double allowed)
+{
+	double times = governor->slow_ratio * 2 * MAX_STEP > allowed
+			       ? allowed / 2 / governor->slow_ratio
+			       : MAX_STEP;
+	return governor->budget_ratio > 0 && times > 2 ? times : 2;
+}
+
 bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input)
 {
 	bool measured = measure(governor, input);
@@ -177,7 +186,7 @@ bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_inp
 	}
 	if (now_ms - governor->calm_since_ms < CALM_MS)
 		return false;
-	uint32_t half = governor->interval_bytes / 2;
-	return change(governor, half > governor->start_bytes ? half : governor->start_bytes,
+	uint32_t lower = (uint32_t)(governor->interval_bytes / relief(governor, allowed));
+	return change(governor, lower > governor->start_bytes ? lower : governor->start_bytes,
 		      now_ms);
 }

@@ -5,7 +5,8 @@
 #include "inject/hook/tables.h"
 
 enum {
-	REFUSALS = 255, /* visits in a row; then what they met was left behind */
+	REFUSALS = 255,              /* visits in a row; then what they met was left behind */
+	VISIT_TICKS_LIMIT = 1 << 18, /* of the time-stamp counter: about 0.1 ms */
 };
 
 /* Is another visit of this thread at work, further up the stack? */
@@ -42,10 +43,18 @@ bool ma_gate_enter(struct ma_visit *visit, bool timed)
 	return true;
 }
 
+/* What a visit took. More than the limit is not ours: the thread was not running meanwhile. */
+static uint64_t ticks_since(uint64_t ticks)
+{
+	uint64_t taken = ma_cpu_ticks() - ticks;
+
+	return taken < VISIT_TICKS_LIMIT ? taken : VISIT_TICKS_LIMIT;
+}
+
 void ma_gate_leave(const struct ma_visit *visit)
 {
 	if (visit->ticks)
-		ma_counter_add(&ma_hook.area->counters.slow_cycles, ma_cpu_ticks() - visit->ticks);
+		ma_counter_add(&ma_hook.area->counters.slow_cycles, ticks_since(visit->ticks));
 	if (!visit->nested)
 		visit->tls->inside = 0;
 }

@@ -187,13 +187,9 @@ static void test_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_holds_budget),
-		cmocka_unit_test(test_wakes_up),
-		cmocka_unit_test(test_history),
-		cmocka_unit_test(test_holds_budget),
-		cmocka_unit_test(test_fast_path_is_no_reason),
-		cmocka_unit_test(test_fixed),
-		cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_holds_budget), cmocka_unit_test(test_wakes_up),
+		cmocka_unit_test(test_history),      cmocka_unit_test(test_fast_path_is_no_reason),
+		cmocka_unit_test(test_fixed),        cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_nonsense),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

