@@ -177,6 +177,8 @@ static void take_back(struct attach *attach)
 					attach->install.resident + MA_RESIDENT_BYTES};
 	struct ma_detach_result proven = {0};
 
+	/* A thread may be about to call the handler in it (inject/loader/fork_wait.c). */
+	ma_session_keep_mapped(session, attach->install.thunk_code);
 	if (!session->holding &&
 	    (ma_removal_prove(session, &loader, 1, 0, ma_clock_ns() + GRACE_MS * MA_NS_PER_MS,
 			      &proven, NULL) ||

@@ -130,7 +130,7 @@ static int map(struct ma_session *session, const char *what, uint64_t at, uint64
 static int verify(struct ma_session *session, uint64_t address, const void *bytes, size_t count,
 		  struct ma_error *error)
 {
-	uint8_t found[256];
+	uint8_t found[PAGE];
 	int failed = ma_memory_read(&session->view.memory, ma_raddr(address), found, count, error);
 
 	if (failed || !memcmp(found, bytes, count))
@@ -283,6 +283,8 @@ static int install_thunks(struct ma_install *install, struct ma_session *session
 	if (failed)
 		return failed;
 	ma_thunk_code_fill(pages);
+	memcpy(pages + MA_THUNK_FORK_WAIT, ma_payload_fork_wait,
+	       (size_t)(ma_payload_fork_wait_end - ma_payload_fork_wait));
 	*data = (struct ma_thunk_data){.magic = MA_THUNK_MAGIC, .abi = MA_HOOK_ABI};
 	snprintf(data->release, sizeof(data->release), "%s", MA_RELEASE);
 	for (int i = 0; i < MA_FN_SYMBOLS; i++)
@@ -303,7 +305,7 @@ static int install_thunks(struct ma_install *install, struct ma_session *session
 		     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &install->thunks, 0, &address,
 		     error);
 	if (!failed)
-		failed = verify(session, install->thunk_code, pages, 256, error);
+		failed = verify(session, install->thunk_code, pages, PAGE, error);
 	return failed ? failed : verify(session, install->thunk_data, data, 128, error);
 }
 

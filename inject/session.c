@@ -401,6 +401,19 @@ void ma_session_forget_undo(struct ma_session *session)
 	session->undo_count = 0;
 }
 
+void ma_session_keep_mapped(struct ma_session *session, uint64_t address)
+{
+	int kept = 0;
+
+	for (int i = 0; i < session->undo_count; i++) {
+		const struct ma_undo *undo = &session->undo[i];
+
+		if (undo->number != SYS_munmap || undo->args[0] != address)
+			session->undo[kept++] = *undo;
+	}
+	session->undo_count = kept;
+}
+
 int ma_session_undo(struct ma_session *session, struct ma_error *error)
 {
 	int failed = 0;

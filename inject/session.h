@@ -101,6 +101,9 @@ void ma_session_push_close(struct ma_session *session, const struct ma_boot_fd *
 /* Everything is well: nothing to be taken back. */
 void ma_session_forget_undo(struct ma_session *session);
 
+/* What was to be unmapped at this address stays. */
+void ma_session_keep_mapped(struct ma_session *session, uint64_t address);
+
 /*
  * Takes back what was noted, newest first, stopping a thread if none is held; releases it. Returns
  * 0, or the error that left something behind.

@@ -11,7 +11,7 @@
 
 #include "inject/hook/cpython/layout.h"
 
-enum { MA_HOOK_ABI = 2 };
+enum { MA_HOOK_ABI = 3 };
 
 /* The functions that are intercepted. Order = thunk index; keep in step with ma_fn_names. */
 enum ma_fn {
@@ -60,7 +60,11 @@ enum ma_fn {
  * somebody may have copied a thunk's address; the next attach finds it in /proc/PID/maps and uses
  * it again.
  */
-enum { MA_THUNK_BYTES = 16, MA_THUNK_PAGES = 2 };
+enum {
+	MA_THUNK_BYTES = 16,
+	MA_THUNK_PAGES = 2,
+	MA_THUNK_FORK_WAIT = 2048, /* in the code page: the handler of inject/loader/fork_wait.c */
+};
 #define MA_THUNK_MEMFD "memattach-thunks"
 #define MA_THUNK_MAGIC UINT64_C(0x6b6e7568745f616d) /* "ma_thunk" */
 
@@ -79,7 +83,10 @@ struct ma_thunk_data {
 	uint64_t
 		escaped; /* bit d: domain d's table was foreign at the last stop, so that somebody's
 			    allocator may still call our thunks (bit 3: the arenas' table) */
-	uint64_t reserved[3];
+	uint64_t fork_until_tsc; /* forks wait until then (inject/loader/fork_wait.c); 0 = none */
+	int32_t fork_pid;        /* of this process only, not of its children */
+	uint32_t reserved32;
+	uint64_t reserved;
 	uint64_t target[MA_FN_COUNT]; /* where thunk i jumps; one aligned store switches it */
 	uint64_t next[MA_FN_COUNT];   /* the definition behind thunk i; 0 = thunk not in use */
 };

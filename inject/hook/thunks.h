@@ -14,7 +14,7 @@
 
 enum { MA_THUNK_PAGE_BYTES = 4096 };
 
-_Static_assert(MA_FN_COUNT *MA_THUNK_BYTES <= MA_THUNK_PAGE_BYTES, "the thunks fit a page");
+_Static_assert(MA_FN_COUNT *MA_THUNK_BYTES <= MA_THUNK_FORK_WAIT, "the thunks fit their place");
 _Static_assert(sizeof(struct ma_thunk_data) <= MA_THUNK_PAGE_BYTES, "so does their data");
 
 /* Writes all thunks to `page`, MA_THUNK_PAGE_BYTES bytes; what is left is filled with int3. */

@@ -14,5 +14,6 @@ ma_payload_\name\()_end:
 	blob hook_ie, hook_ie.so
 	blob hook_tp, hook_tp.so
 	blob boot, boot.bin
+	blob fork_wait, fork_wait.bin
 
 	.section .note.GNU-stack,"",@progbits

@@ -9,8 +9,11 @@ enum {
 	MA_SYS_CLOSE = 3,
 	MA_SYS_FSTAT = 5,
 	MA_SYS_SIGPROCMASK = 14,
+	MA_SYS_GETPID = 39,
 	MA_SYS_GETTID = 186,
 	MA_SYS_FUTEX = 202,
+	MA_FUTEX_WAIT = 128, /* FUTEX_WAIT | FUTEX_PRIVATE_FLAG */
+	MA_FUTEX_WAKE = 129,
 };
 
 /* struct stat of the kernel: 144 bytes, device and inode first. */
