@@ -12,7 +12,7 @@
 #include "daemon/requests.h"
 
 enum {
-	FIXED_FDS = 3, /* listening socket, signals, the worker's eventfd */
+	FIXED_FDS = 4, /* listening socket, signals, the workers' eventfds */
 	POLL_MAX_MS = 1000,
 	ACCEPT_PAUSE_MS = 1000, /* after the system ran out of descriptors */
 	GOODBYE_MS = 1000,      /* for replies on the way when we stop */
@@ -97,6 +97,18 @@ static void finish_snapshots(struct ma_server *server)
 	}
 }
 
+static void finish_tables(struct ma_server *server)
+{
+	struct ma_unwind_job *job;
+	while ((job = ma_unwind_worker_take(server->unwind_worker))) {
+		for (size_t i = 0; i < server->sessions.count; i++) {
+			if (ma_unwind_keeper_take(&server->sessions.all[i]->unwind, job))
+				break;
+		}
+		ma_unwind_job_destroy(job);
+	}
+}
+
 static void start_snapshots(struct ma_server *server)
 {
 	for (size_t i = 0; i < server->connection_count; i++) {
@@ -113,6 +125,8 @@ static void prepare(const struct ma_server *server, struct wait *wait, uint64_t 
 	wait->fds[0] = (struct pollfd){.fd = accepting ? server->listen_fd : -1, .events = POLLIN};
 	wait->fds[1] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
 	wait->fds[2] = (struct pollfd){.fd = server->worker.done_fd, .events = POLLIN};
+	int tables_fd = server->unwind_worker ? server->unwind_worker->done_fd : -1;
+	wait->fds[3] = (struct pollfd){.fd = tables_fd, .events = POLLIN};
 	struct pollfd *next = &wait->fds[FIXED_FDS];
 	wait->connection_count = server->connection_count;
 	for (size_t i = 0; i < server->connection_count; i++) {
@@ -156,6 +170,8 @@ static void handle(struct ma_server *server, const struct wait *wait)
 		server->stopping = true;
 	if (wait->fds[2].revents)
 		finish_snapshots(server);
+	if (wait->fds[3].revents)
+		finish_tables(server);
 	/* Backwards, because a closed connection's place is taken by the last one. */
 	for (size_t i = wait->connection_count; i > 0; i--) {
 		if (!serve(server, server->connections[i - 1], connections[i - 1].revents, now_ms))
@@ -194,7 +210,11 @@ int ma_server_run(struct ma_server *server, struct ma_error *error)
 {
 	int code = ma_pack_worker_start(&server->worker, error);
 	struct wait wait;
+	struct ma_error no_tables;
 	server->sessions.log = server->log;
+	server->unwind_worker = code == 0 ? ma_unwind_worker_start(&no_tables) : NULL;
+	if (code == 0 && !server->unwind_worker)
+		ma_log_error(server->log, &no_tables);
 	while (code == 0 && !server->stopping) {
 		uint64_t now_ms = monotonic_ms();
 		uint64_t next_ms = ma_sessions_poll(&server->sessions, now_ms);
@@ -214,6 +234,7 @@ int ma_server_run(struct ma_server *server, struct ma_error *error)
 	while (server->connection_count)
 		close_connection(server, server->connection_count - 1);
 	ma_sessions_fini(&server->sessions);
+	ma_unwind_worker_stop(server->unwind_worker);
 	ma_pack_worker_stop(&server->worker);
 	return code;
 }

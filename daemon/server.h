@@ -14,6 +14,7 @@
 #include "daemon/log.h"
 #include "daemon/pack_worker.h"
 #include "daemon/sessions.h"
+#include "daemon/unwind_worker.h"
 #include "proto/error.h"
 
 enum { MA_CLIENTS = 64 };
@@ -27,6 +28,7 @@ struct ma_server {
 	struct ma_sessions sessions;
 	struct ma_locks locks;
 	struct ma_pack_worker worker;
+	struct ma_unwind_worker *unwind_worker; /* NULL: it could not be started */
 	struct ma_connection *connections[MA_CLIENTS];
 	size_t connection_count;
 	uint64_t next_id;

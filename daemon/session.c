@@ -138,6 +138,27 @@ static void describe(struct ma_session *session, const struct ma_session_request
 	session->keep = request->keep;
 }
 
+/* Without unwind tables there are no native stacks, and everything else. */
+static void start_unwinding(struct ma_session *session, const struct ma_session_request *request,
+			    int unwind_fd)
+{
+	struct ma_error error;
+	const struct ma_unwind_keeper_options options = {
+		.worker = request->unwind_worker,
+		.pid = session->pid,
+		.proc_fd = session->process.proc_fd,
+		.modules = &session->modules,
+		.notes = &session->notes,
+		.ident = &session->map.ident,
+	};
+	ma_modules_init(&session->modules, session->pid, session->process.proc_fd);
+	if (unwind_fd < 0 || !request->unwind_worker)
+		return;
+	if (ma_unwind_keeper_init(&session->unwind, &options, unwind_fd, &error) < 0)
+		ma_notes_add(&session->notes, ma_clock_realtime_ns(),
+			     "No native stacks: %s failed (%s).", error.what, error.answer);
+}
+
 static void close_unwind(int fd)
 {
 	if (fd >= 0)
@@ -163,7 +184,6 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 	uint64_t now_ms = now_monotonic_ms();
 	made->state = MA_SESSION_TRACKING;
 	made->pidfd = pidfd;
-	made->unwind_fd = unwind_fd;
 	made->attach_monotonic_ms = attach_clock_ms(&made->map.ident, now_ms);
 	made->query_monotonic_ms = now_ms;
 	made->next_poll_ms = now_ms;
@@ -173,10 +193,13 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 	note_lines(made, request->notice);
 	code = start_parts(made, error);
 	if (code < 0) {
+		close_unwind(unwind_fd);
 		ma_session_destroy(made);
 		return code;
 	}
 	made->process_open = true;
+	start_unwinding(made, request, unwind_fd);
+	close_unwind(unwind_fd);
 	if (ma_process_memory_read(&made->process, MA_MEMORY_ASK_CGROUP, &made->figures, NULL) == 0)
 		made->rss_at_attach_bytes = made->figures.rss_bytes;
 	ma_hook_watch_init(&made->watch, made->pid, &made->map.ident);
@@ -195,7 +218,7 @@ void ma_session_destroy(struct ma_session *session)
 		__atomic_store_n(&session->map.area->control.enabled, 0, __ATOMIC_RELAXED);
 	if (session->pidfd >= 0)
 		close(session->pidfd);
-	close_unwind(session->unwind_fd);
+	ma_unwind_keeper_fini(&session->unwind);
 	if (session->process_open)
 		ma_process_memory_close(&session->process);
 	ma_viewer_destroy(session->viewer);
@@ -204,6 +227,7 @@ void ma_session_destroy(struct ma_session *session)
 	ma_region_map_fini(&session->regions);
 	ma_settle_fini(&session->settle);
 	ma_names_fini(&session->names);
+	ma_modules_fini(&session->modules);
 	ma_timeline_fini(&session->timeline);
 	ma_ledger_fini(&session->ledger);
 	ma_area_map_close(&session->map);
@@ -284,6 +308,7 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	if (before > session->ring_permille)
 		session->ring_permille = before;
 	govern(session, now_ms);
+	ma_unwind_keeper_poll(&session->unwind, session->map.area, now_ms);
 	/* New threads at once: many do not live for a second. */
 	ma_threads_refresh(&session->threads, session->map.area, session->process.proc_fd, false);
 	if (now_ms >= session->next_second_ms) {

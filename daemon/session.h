@@ -22,6 +22,7 @@
 #include "daemon/hook_watch.h"
 #include "daemon/ingest.h"
 #include "daemon/ledger.h"
+#include "daemon/modules.h"
 #include "daemon/names.h"
 #include "daemon/notes.h"
 #include "daemon/process_memory.h"
@@ -30,6 +31,7 @@
 #include "daemon/settle.h"
 #include "daemon/threads.h"
 #include "daemon/timeline.h"
+#include "daemon/unwind_keeper.h"
 #include "proto/error.h"
 
 enum {
@@ -81,14 +83,14 @@ struct ma_session_request {
 	bool fixed_interval;
 	bool keep;
 	double budget_ratio;
+	struct ma_unwind_worker *unwind_worker; /* outlives the session; NULL: no native stacks */
 };
 
 struct ma_viewer; /* daemon/viewer.h */
 
 struct ma_session {
 	pid_t pid;
-	int pidfd;     /* -1 once it ended */
-	int unwind_fd; /* of the unwind area; -1: the target has none */
+	int pidfd; /* -1 once it ended */
 	char executable[512];
 	char command[1024];
 	char python_version[32];
@@ -113,6 +115,8 @@ struct ma_session {
 	struct ma_timeline timeline;
 	struct ma_hook_watch watch;
 	struct ma_ring_claims claims;
+	struct ma_modules modules; /* that native frames are in */
+	struct ma_unwind_keeper unwind;
 	struct ma_ledger ledger;                                  /* of the end */
 	struct ma_size_class exact_classes[MA_HEAP_SIZE_CLASSES]; /* of the end, exact mode */
 
