@@ -70,6 +70,7 @@ static bool submit(struct ma_unwind_keeper *keeper, const struct ma_unwind_mappe
 		return false;
 	job->owner = keeper->id;
 	job->offset = mapped->offset;
+	job->head = mapped->head;
 	ma_unwind_worker_submit(keeper->worker, job);
 	return true;
 }

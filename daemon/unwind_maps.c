@@ -9,6 +9,11 @@
 
 #define STACK_ROOM (UINT64_C(64) << 20) /* by which the main stack may grow between two looks */
 
+/* The last mapping of a file's beginning. */
+struct head {
+	uint64_t start, inode;
+};
+
 struct line {
 	uint64_t start, end, offset, inode;
 	const char *protection; /* "r-xp" */
@@ -59,7 +64,7 @@ static void clean(char *name)
 	*to = 0;
 }
 
-static void take_code(struct ma_unwind_maps *maps, const struct line *line)
+static void take_code(struct ma_unwind_maps *maps, const struct line *line, const struct head *head)
 {
 	struct ma_unwind_mapped *last =
 		maps->mapped_count ? &maps->mapped[maps->mapped_count - 1] : NULL;
@@ -75,7 +80,13 @@ static void take_code(struct ma_unwind_maps *maps, const struct line *line)
 		return;
 	clean(line->name);
 	maps->mapped[maps->mapped_count++] = (struct ma_unwind_mapped){
-		line->start, line->end, line->offset, line->inode, line->name};
+		.start = line->start,
+		.end = line->end,
+		.offset = line->offset,
+		.inode = line->inode,
+		.head = head->inode == line->inode ? head->start : 0,
+		.path = line->name,
+	};
 }
 
 static bool is_main_stack(const struct line *line)
@@ -111,6 +122,7 @@ bool ma_unwind_maps_parse(struct ma_unwind_maps *maps, char *text,
 			  const struct ma_unwind_maps_hints *hints)
 {
 	uint64_t below = 0; /* end of the mapping before */
+	struct head head = {0};
 	bool guard_below = false;
 	if (!maps->mapped)
 		maps->mapped = calloc(MA_UNWIND_MODULES, sizeof *maps->mapped);
@@ -131,7 +143,9 @@ bool ma_unwind_maps_parse(struct ma_unwind_maps *maps, char *text,
 			continue;
 		if (hints->interpreter_base >= line.start && hints->interpreter_base < line.end)
 			maps->interpreter_inode = line.inode;
-		take_code(maps, &line);
+		if (line.offset == 0 && line.inode)
+			head = (struct head){line.start, line.inode};
+		take_code(maps, &line, &head);
 		if (is_stack(&line, guard_below && below == line.start, hints->stack))
 			take_stack(maps, &line, below);
 		guard_below = memcmp(line.protection, "---", 3) == 0;

@@ -16,6 +16,7 @@
 struct ma_unwind_mapped {
 	uint64_t start, end;
 	uint64_t offset, inode;
+	uint64_t head;    /* where the file's beginning is mapped, below; 0: nowhere */
 	const char *path; /* into the text; without " (deleted)" and the kernel's escapes */
 };
 

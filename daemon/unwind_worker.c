@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/unwind_image.h"
 #include "daemon/unwind_source.h"
 
 enum { STOP_S = 5 };
@@ -73,6 +74,8 @@ static int read_source(struct ma_unwind_job *job, struct ma_unwind_source *sourc
 	*source = (struct ma_unwind_source){0};
 	ma_modules_init(&modules, job->pid, job->proc_fd);
 	int fd = ma_modules_open(&modules, &job->module);
+	if (fd < 0)
+		fd = ma_unwind_image_copy(job->pid, job->head);
 	if (fd < 0)
 		return ma_error_set(&job->error, MA_ERR_FAILED, errno, "opening %s",
 				    job->module.path);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A thread that finds the unwind tables of modules, so that the daemon's loop goes on emptying
- * rings meanwhile: it opens a module's file as the target sees it, looks the table up in the cache,
- * and has it compiled in a child process when it is not there. What is in the cache goes before
- * what is to be compiled.
+ * rings meanwhile: it opens a module's file as the target sees it (or, if that cannot be, reads the
+ * target's memory), looks the table up in the cache, and has it compiled in a child process when it
+ * is not there. What is in the cache goes before what is to be compiled.
  */
 #ifndef MA_DAEMON_UNWIND_WORKER_H
 #define MA_DAEMON_UNWIND_WORKER_H
@@ -25,6 +25,7 @@ struct ma_unwind_job {
 	uint64_t owner;                 /* whose it is */
 	struct ma_native_module module; /* path owned; bias and build-id are filled in */
 	uint64_t offset;                /* in the file, of what is mapped at module.start */
+	uint64_t head;                  /* where the file's beginning is mapped; 0: nowhere */
 	pid_t pid;
 	int proc_fd; /* /proc/PID; owned */
 

@@ -59,6 +59,10 @@ static void test_code(void **state)
 	assert_mapped(&maps.mapped[3], 0x7f0002002000, 0x7f0002003000, 0x5000, "/a\nb");
 	assert_mapped(&maps.mapped[4], 0x7ffd00100000, 0x7ffd00102000, 0, "[vdso]");
 	assert_int_equal(maps.mapped[2].inode, 200);
+	assert_int_equal(maps.mapped[0].head, 0x400000);
+	assert_int_equal(maps.mapped[1].head, 0x7f0001000000);
+	assert_int_equal(maps.mapped[2].head, 0);
+	assert_int_equal(maps.mapped[4].head, 0);
 	assert_int_equal(maps.interpreter_inode, 100);
 	ma_unwind_maps_fini(&maps);
 	free(text);

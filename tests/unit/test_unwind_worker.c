@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The thread and the child process that find unwind tables; the target is us. */
+#include <dlfcn.h>
 #include <dwarf.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "daemon/proc_maps.h"
+#include "daemon/unwind_maps.h"
 #include "daemon/unwind_table.h"
 #include "daemon/unwind_worker.h"
 #include "unwind_elf.h"
@@ -207,12 +210,71 @@ static void test_what_is_forgotten_does_not_come(void **state)
 	assert_in_range(others, 0, 1);
 }
 
+/* A job for our own libc; inode: of the file, or another one. */
+static struct ma_unwind_job *do_libc(struct fixture *fixture, const struct ma_unwind_mapped *libc,
+				     uint64_t inode)
+{
+	const struct ma_native_module module = {
+		.start = libc->start, .end = libc->end, .inode = inode, .path = libc->path};
+	struct ma_unwind_job *job = ma_unwind_job_create(&module, getpid(), fixture->proc_fd);
+	assert_non_null(job);
+	job->offset = libc->offset;
+	job->head = libc->head;
+	ma_unwind_worker_submit(fixture->worker, job);
+	return wait_for_job(fixture);
+}
+
+static const struct ma_unwind_mapped *find_libc(const struct ma_unwind_maps *maps)
+{
+	uint64_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "malloc");
+	for (uint32_t i = 0; i < maps->mapped_count; i++) {
+		if (address >= maps->mapped[i].start && address < maps->mapped[i].end)
+			return &maps->mapped[i];
+	}
+	return NULL;
+}
+
+/* The memory says what the file says. */
+static void test_a_file_that_is_gone(void **state)
+{
+	static const struct ma_unwind_maps_hints none = {0};
+	struct fixture *fixture = *state;
+	struct ma_unwind_maps maps = {0};
+	struct ma_unwind_table_view by_file, by_memory;
+	char *text = ma_proc_maps_read(fixture->proc_fd);
+	assert_non_null(text);
+	assert_true(ma_unwind_maps_parse(&maps, text, &none));
+	const struct ma_unwind_mapped *libc = find_libc(&maps);
+	if (!libc)
+		skip(); /* linked statically */
+	struct ma_unwind_job *file = do_libc(fixture, libc, libc->inode);
+	struct ma_unwind_job *memory = do_libc(fixture, libc, libc->inode + 1);
+	assert_int_equal(file->code, 0);
+	assert_int_equal(memory->code, 0);
+	assert_int_equal(file->module.bias, memory->module.bias);
+	assert_true(file->module.build_id_bytes > 0);
+	assert_memory_equal(file->module.build_id, memory->module.build_id, MA_BUILD_ID_BYTES);
+	assert_true(ma_unwind_table_open(&by_file, file->table, file->bytes));
+	assert_true(ma_unwind_table_open(&by_memory, memory->table, memory->bytes));
+	assert_int_equal(by_file.head->row_count, by_memory.head->row_count);
+	assert_int_equal(by_file.head->pc_first, by_memory.head->pc_first);
+	assert_memory_equal(by_file.rows, by_memory.rows,
+			    by_file.head->row_count * sizeof(uint32_t));
+	assert_memory_equal(by_file.rule, by_memory.rule,
+			    by_file.head->rule_count * sizeof(struct ma_unwind_rule));
+	ma_unwind_job_destroy(file);
+	ma_unwind_job_destroy(memory);
+	ma_unwind_maps_fini(&maps);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_table_is_compiled_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_little_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_such_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_file_that_is_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_elf_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_forgotten_does_not_come, setup,
 						teardown),
