@@ -169,7 +169,11 @@ int ma_removal_prove(struct ma_session *session, const struct ma_range *ranges, 
 				proof.tid);
 			return 0;
 		}
-		ma_clock_pause(pause_ns);
+		/* Where stopping all takes long, for want of a processor, they run as long as they
+		 * were stopped. */
+		ma_clock_pause(pause_ns > proof.pause_us * MA_NS_PER_US
+				       ? pause_ns
+				       : proof.pause_us * MA_NS_PER_US);
 		if (pause_ns < 50 * MA_NS_PER_MS)
 			pause_ns *= 2;
 	}

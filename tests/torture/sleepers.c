@@ -35,7 +35,7 @@
 enum {
 	LIMIT_MS = 700,
 	EARLY_MS = 5,    /* some limits are kept in ticks of the kernel's clock */
-	LATE_MS = 1000,  /* beside the time that it waited for a processor */
+	LATE_MS = 1500,  /* beside the time that it waited for a processor */
 	LOST_MS = 20000, /* who is still asleep then sleeps for ever */
 	FEED_MS = 150,
 	STACK_BYTES = 256 * 1024,

@@ -45,6 +45,7 @@ class Outcome:
         self.lingering = self.prolonged = 0
         self.seconds = 0.0
         self.figures = {}  # name: [median of a chunk]
+        self.worst_us = dict.fromkeys(FIGURES, 0)
         self.maps = self.rss = (0, 0)
         self.found = []
         self.skip = None
@@ -58,6 +59,7 @@ class Outcome:
         self.prolonged += result["prolonged"]
         for name in FIGURES:
             self.figures.setdefault(name, []).append(result[name]["median"])
+            self.worst_us[name] = max(self.worst_us[name], result[name]["max"])
 
     def median_ms(self, name):
         values = sorted(self.figures.get(name, [0]))
