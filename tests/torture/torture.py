@@ -32,7 +32,7 @@ WARM_UP_S = 2.5
 OUTSIDE = 4          # cycles by the program with its daemon, per target
 # In turn: how long the target's workers rest after each round, in rounds, and how many cycles are made
 # meanwhile. Without rest they take all processors there are, and cycles are slow.
-PACES = ((0, 10), (12, 50))
+PACES = ((0, 4), (12, 60))
 FIGURES = ("running_us", "attach_pause_us", "proof_pause_us", "attach_us", "detach_us")
 
 
