@@ -156,3 +156,17 @@ void ma_interrupted_recheck(struct ma_tracee *tracee)
 		ma_arch.regs_set(tracee->tid, &tracee->interrupted_regs);
 	tracee->stepped_back = false;
 }
+
+bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_target_memory *memory,
+			   const struct ma_link_map *map, size_t interpreter)
+{
+	if (tracee->state == MA_TRACEE_RUNNING && ma_tracee_wait(tracee, 0, NULL) == MA_ERR_UNSAFE)
+		return false;
+	/* One that runs a call of ours has other registers than its own. */
+	if (tracee->state == MA_TRACEE_STOPPED && !tracee->hijacked && !tracee->abandoned &&
+	    !ma_tracee_read_regs(tracee, NULL))
+		ma_interrupted_settle(tracee, memory, map, interpreter);
+	if (tracee->state != MA_TRACEE_GONE)
+		ma_tracee_detach(tracee);
+	return true;
+}

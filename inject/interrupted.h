@@ -35,6 +35,14 @@ enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
  */
 void ma_interrupted_recheck(struct ma_tracee *tracee);
 
+/*
+ * Lets a thread go that was asked to stop and is needed no more. Also when it stops only now: a
+ * call that our asking ended starts over. True: done; false: it has not stopped yet. Never blocks.
+ * Tracer.
+ */
+bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_target_memory *memory,
+			   const struct ma_link_map *map, size_t interpreter);
+
 /* Is this a call that ends with EINTR when its thread is stopped? For choosing a thread. */
 bool ma_interrupted_by_stop(int64_t syscall_number);
 

@@ -259,6 +259,7 @@ static void judge(struct crowd *crowd, struct ma_proof_result *result)
  * would wait for a quarter of a second; a real-time priority, where permitted, keeps us running. */
 static void resume_all(struct crowd *crowd)
 {
+	const struct ma_view *view = crowd->view;
 	size_t running = 0;
 
 	for (size_t i = 0; i < crowd->count; i++) {
@@ -278,7 +279,9 @@ static void resume_all(struct crowd *crowd)
 		for (size_t i = 0; i < crowd->count; i++) {
 			struct ma_tracee *tracee = &crowd->tracee[i];
 
-			if (tracee->state == MA_TRACEE_RUNNING && ma_tracee_settle(tracee))
+			if (tracee->state == MA_TRACEE_RUNNING &&
+			    ma_interrupted_let_go(tracee, &view->memory, &view->link_map,
+						  view->interpreter.object))
 				running--;
 		}
 	}

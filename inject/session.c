@@ -19,6 +19,7 @@
 
 enum {
 	STOP_MS = 100, /* how long one thread gets to stop */
+	LATE_MS = 500, /* and at the end of a session, those that did not */
 	CODE_CHUNK_BYTES = 1 << 16,
 	CODE_OVERLAP_BYTES = 16,
 };
@@ -154,7 +155,9 @@ void ma_session_settle(struct ma_session *session)
 	int kept = 0;
 
 	for (int i = 0; i < session->late_count; i++) {
-		if (ma_tracee_settle(session->late[i]))
+		if (ma_interrupted_let_go(session->late[i], &session->view.memory,
+					  &session->view.link_map,
+					  session->view.interpreter.object))
 			free(session->late[i]);
 		else
 			session->late[kept++] = session->late[i];
@@ -164,9 +167,16 @@ void ma_session_settle(struct ma_session *session)
 
 void ma_session_close(struct ma_session *session)
 {
+	uint64_t deadline_ns = ma_clock_ns() + LATE_MS * MA_NS_PER_MS;
+
 	ma_session_release(session);
 	ma_session_settle(session);
-	/* What is late still is let go by the kernel when this process ends. */
+	while (session->late_count && ma_clock_ns() < deadline_ns) {
+		ma_clock_pause(MA_NS_PER_MS);
+		ma_session_settle(session);
+	}
+	/* What is late still is let go by the kernel when this process ends; a call that we have
+	 * interrupted then ends with EINTR. */
 	for (int i = 0; i < session->late_count; i++)
 		free(session->late[i]);
 	session->late_count = 0;

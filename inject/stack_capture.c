@@ -270,7 +270,6 @@ static void resume_all(struct stop *stop)
 	if (stop->start_ns)
 		stop->capture->pause_us +=
 			(uint32_t)((ma_clock_ns() - stop->start_ns) / MA_NS_PER_US);
-	ma_urgency_end(&stop->urgency);
 	/* Those that had not stopped have been asked to, and cannot be let go before they do. What
 	 * is late still is let go by the kernel when this process ends. */
 	deadline = ma_clock_ns() + LATE_MS * MA_NS_PER_MS;
@@ -279,10 +278,14 @@ static void resume_all(struct stop *stop)
 		for (uint32_t i = 0; i < stop->count; i++) {
 			struct ma_tracee *tracee = &stop->tracee[i];
 
-			if (tracee->state == MA_TRACEE_RUNNING && ma_tracee_settle(tracee))
+			if (tracee->state == MA_TRACEE_RUNNING &&
+			    ma_interrupted_let_go(tracee, &stop->view->memory,
+						  &stop->view->link_map,
+						  stop->view->interpreter.object))
 				running--;
 		}
 	}
+	ma_urgency_end(&stop->urgency);
 }
 
 static int prepare(struct stop *stop, struct ma_error *error)
