@@ -60,18 +60,23 @@ int ma_modules_root(const struct ma_modules *modules)
 	return openat(modules->proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Opens a path without following its links out of the target's root. */
-static int open_below_root(const struct ma_modules *modules, const char *path)
+static bool is_regular(int fd)
+{
+	struct stat found;
+	return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+int ma_modules_open_below(int root, const char *path)
 {
 	struct open_how how = {
 		.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	int root = ma_modules_root(modules);
-	if (root < 0)
-		return -1;
 	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
-	close(root);
+	if (fd >= 0 && !is_regular(fd)) {
+		close(fd);
+		fd = -1;
+	}
 	return fd;
 }
 
@@ -80,6 +85,15 @@ static bool is_the_file(int fd, const struct ma_native_module *module)
 {
 	struct stat found;
 	return fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_ino == module->inode;
+}
+
+/* The descriptor if it is of the module's file; else -1, and it is closed. */
+static int if_the_file(int fd, const struct ma_native_module *module)
+{
+	if (fd < 0 || is_the_file(fd, module))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 static int copy_vdso(const struct ma_modules *modules, const struct ma_native_module *module)
@@ -106,19 +120,18 @@ int ma_modules_open(const struct ma_modules *modules, const struct ma_native_mod
 	char path[64];
 	if (strcmp(module->path, MA_MODULE_VDSO) == 0)
 		return copy_vdso(modules, module);
-	int fd = open_below_root(modules, module->path);
-	if (fd >= 0 && is_the_file(fd, module))
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	if (modules->proc_fd < 0)
+	int root = ma_modules_root(modules);
+	if (root < 0)
+		root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
 		return -1;
+	int fd = if_the_file(ma_modules_open_below(root, module->path), module);
+	close(root);
+	if (fd >= 0 || modules->proc_fd < 0)
+		return fd;
 	snprintf(path, sizeof path, "map_files/%llx-%llx", (unsigned long long)module->start,
 		 (unsigned long long)module->end);
-	fd = openat(modules->proc_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd >= 0 && !is_the_file(fd, module)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	return if_the_file(
+		openat(modules->proc_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+		module);
 }

@@ -50,11 +50,16 @@ const struct ma_native_module *ma_modules_find(const struct ma_modules *modules,
 
 /*
  * Opens the file of a module as the target sees it: by its path below the target's root if that is
- * still the same inode, else through map_files (deleted, replaced; takes privilege); the vDSO is
- * copied out of the target's memory. Returns an fd (returned-owned) of a regular file or a memfd,
- * or -1. What is in it is the target's and may be anything.
+ * still the same inode, else through map_files (deleted, replaced; takes privilege), else, of a
+ * target that is gone, by its path here; the vDSO is copied out of the target's memory. Returns an
+ * fd (returned-owned) of a regular file or a memfd, or -1. What is in it is the target's and may be
+ * anything.
  */
 int ma_modules_open(const struct ma_modules *modules, const struct ma_native_module *module);
+
+/* Opens a regular file below a root (O_PATH) without following links out of it. An fd
+ * (returned-owned), or -1. Any thread. */
+int ma_modules_open_below(int root, const char *path);
 
 /* The target's root directory, O_PATH, returned-owned; -1: not to be had. */
 int ma_modules_root(const struct ma_modules *modules);

@@ -240,6 +240,7 @@ static int snapshot(struct call *call, struct ma_error *error)
 		.held_age_ms = query->held_age_ms,
 		.without_series = query->without_series,
 		.quick = query->quick,
+		.without_native = query->without_native,
 	};
 	connection->snapshot_waits = true;
 	call->later = true;

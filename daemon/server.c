@@ -12,7 +12,7 @@
 #include "daemon/requests.h"
 
 enum {
-	FIXED_FDS = 4, /* listening socket, signals, the workers' eventfds */
+	FIXED_FDS = 5, /* listening socket, signals, the workers' eventfds */
 	POLL_MAX_MS = 1000,
 	ACCEPT_PAUSE_MS = 1000, /* after the system ran out of descriptors */
 	GOODBYE_MS = 1000,      /* for replies on the way when we stop */
@@ -127,6 +127,7 @@ static void prepare(const struct ma_server *server, struct wait *wait, uint64_t 
 	wait->fds[2] = (struct pollfd){.fd = server->worker.done_fd, .events = POLLIN};
 	int tables_fd = server->unwind_worker ? server->unwind_worker->done_fd : -1;
 	wait->fds[3] = (struct pollfd){.fd = tables_fd, .events = POLLIN};
+	wait->fds[4] = (struct pollfd){.fd = ma_native_cache_fd(&server->names), .events = POLLIN};
 	struct pollfd *next = &wait->fds[FIXED_FDS];
 	wait->connection_count = server->connection_count;
 	for (size_t i = 0; i < server->connection_count; i++) {
@@ -172,6 +173,8 @@ static void handle(struct ma_server *server, const struct wait *wait)
 		finish_snapshots(server);
 	if (wait->fds[3].revents)
 		finish_tables(server);
+	if (wait->fds[4].revents)
+		ma_native_cache_take(&server->names);
 	/* Backwards, because a closed connection's place is taken by the last one. */
 	for (size_t i = wait->connection_count; i > 0; i--) {
 		if (!serve(server, server->connections[i - 1], connections[i - 1].revents, now_ms))
@@ -215,6 +218,8 @@ int ma_server_run(struct ma_server *server, struct ma_error *error)
 	server->unwind_worker = code == 0 ? ma_unwind_worker_start(&no_tables) : NULL;
 	if (code == 0 && !server->unwind_worker)
 		ma_log_error(server->log, &no_tables);
+	ma_native_cache_init(&server->names);
+	server->sessions.names = &server->names;
 	while (code == 0 && !server->stopping) {
 		uint64_t now_ms = monotonic_ms();
 		uint64_t next_ms = ma_sessions_poll(&server->sessions, now_ms);
@@ -235,6 +240,7 @@ int ma_server_run(struct ma_server *server, struct ma_error *error)
 		close_connection(server, server->connection_count - 1);
 	ma_sessions_fini(&server->sessions);
 	ma_unwind_worker_stop(server->unwind_worker);
+	ma_native_cache_fini(&server->names);
 	ma_pack_worker_stop(&server->worker);
 	return code;
 }

@@ -29,6 +29,7 @@ struct ma_server {
 	struct ma_locks locks;
 	struct ma_pack_worker worker;
 	struct ma_unwind_worker *unwind_worker; /* NULL: it could not be started */
+	struct ma_native_cache names;
 	struct ma_connection *connections[MA_CLIENTS];
 	size_t connection_count;
 	uint64_t next_id;

@@ -103,7 +103,8 @@ static int start_parts(struct ma_session *session, struct ma_error *error)
 	ma_heap_state_init(&session->heap, exact ? MA_SITES - 1 : MA_HEAP_SITE_LIMIT);
 	session->heap.peak_elsewhere = exact;
 	if (!ma_ingest_init(&session->ingest, taken + 1) ||
-	    ma_names_init(&session->names, &session->map.area->tables, ident->python_version) < 0)
+	    ma_names_init(&session->names, &session->map.area->tables, ident->python_version) < 0 ||
+	    !ma_native_init(&session->native, &session->modules, &session->map.area->tables))
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "beginning a session");
 	/* Somebody read these rings before us: only the live set knows what is live. */
 	if (taken)
@@ -227,6 +228,7 @@ void ma_session_destroy(struct ma_session *session)
 	ma_region_map_fini(&session->regions);
 	ma_settle_fini(&session->settle);
 	ma_names_fini(&session->names);
+	ma_native_fini(&session->native);
 	ma_modules_fini(&session->modules);
 	ma_timeline_fini(&session->timeline);
 	ma_ledger_fini(&session->ledger);
@@ -305,6 +307,7 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	session->ring_permille = 0;
 	ma_session_ingest(session, now_ms, false);
 	adapt_polling(session, session->ring_permille);
+	ma_native_scan(&session->native);
 	if (before > session->ring_permille)
 		session->ring_permille = before;
 	govern(session, now_ms);

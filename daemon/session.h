@@ -24,6 +24,7 @@
 #include "daemon/ledger.h"
 #include "daemon/modules.h"
 #include "daemon/names.h"
+#include "daemon/native.h"
 #include "daemon/notes.h"
 #include "daemon/process_memory.h"
 #include "daemon/region_map.h"
@@ -111,6 +112,7 @@ struct ma_session {
 	struct ma_settle settle;
 	struct ma_governor governor;
 	struct ma_names names;
+	struct ma_native native;
 	struct ma_threads threads;
 	struct ma_timeline timeline;
 	struct ma_hook_watch watch;

@@ -116,6 +116,8 @@ Memattach__Session *ma_session_report(const struct ma_session *session, struct m
 	report->uid = session->uid;
 	report->expires_time_nanos = ma_session_expires_ns(session);
 	report->end_time_nanos = session->end.time_ns;
+	report->native = session->modules.count > 0;
+	report->names_pending = ma_native_pending(&session->native);
 	fill_heap(session, report);
 	fill_figures(session, report, pool);
 	char *ended = session->state != MA_SESSION_TRACKING ? ended_text(session, pool) : NULL;

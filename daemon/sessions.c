@@ -55,6 +55,7 @@ int ma_sessions_add(struct ma_sessions *sessions, struct ma_session *session,
 				       "memattach detach PID.");
 		return code;
 	}
+	session->native.cache = sessions->names;
 	sessions->all[sessions->count++] = session;
 	ma_log_line(sessions->log, "%d: tracking %s, Python %s", session->pid, session->executable,
 		    session->python_version);

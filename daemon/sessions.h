@@ -18,7 +18,8 @@ enum {
 struct ma_sessions {
 	struct ma_session *all[MA_SESSIONS]; /* owned; in the order of their beginning */
 	size_t count;
-	const struct ma_log *log; /* borrowed */
+	const struct ma_log *log;      /* borrowed */
+	struct ma_native_cache *names; /* borrowed; of the daemon; NULL: native frames have none */
 };
 
 /* The session of a process: the one that tracks, else the newest that ended; NULL = none. */

@@ -16,10 +16,12 @@
 
 enum { LABELS = 3 };
 
-/* A site that has a value, and how large it is among all. */
+/* A site that has a value, and how large it is among all. Sites that look alike are a group. */
 struct pick {
 	uint32_t site;
+	uint32_t group;
 	float share;
+	float group_share; /* of the group together */
 };
 
 /* One snapshot in the making. */
@@ -32,6 +34,9 @@ struct builder {
 	struct ma_stack_builder stacks;
 	struct pick *picks;
 	size_t pick_count;
+	struct ma_idmap group_of_key;
+	float *group_shares;
+	struct ma_idmap sample_of_site;
 	struct ma_built_sample *samples;
 	size_t sample_count;
 	Memattach__Sample **messages;
@@ -68,9 +73,35 @@ static double part(double value, double whole)
 static int compare_picks(const void *left, const void *right)
 {
 	const struct pick *a = left, *b = right;
+	if (a->group_share != b->group_share)
+		return a->group_share < b->group_share ? 1 : -1;
+	if (a->group != b->group)
+		return a->group < b->group ? -1 : 1;
 	if (a->share != b->share)
 		return a->share < b->share ? 1 : -1;
 	return a->site < b->site ? -1 : a->site > b->site;
+}
+
+static bool read_site(const struct builder *builder, uint32_t id, struct ma_site *site)
+{
+	return ma_site_copy(&builder->session->map.area->tables, id, site) == 0;
+}
+
+/* The group of a site: one for each stack as it is shown, domain and thread. */
+static uint32_t group_of(struct builder *builder, uint32_t id)
+{
+	struct ma_site site;
+	uint64_t key = UINT64_C(1) << 63 | id;
+	if (id < MA_SITES && read_site(builder, id, &site))
+		key = (uint64_t)ma_stack_builder_shown(&builder->stacks, &site) << 16 |
+		      (uint64_t)site.domain << 8 | site.thread;
+	uint32_t group = ma_idmap_find(&builder->group_of_key, key);
+	if (group != MA_IDMAP_NONE)
+		return group;
+	group = builder->group_of_key.used;
+	if (!ma_idmap_add(&builder->group_of_key, key, group))
+		builder->snapshot->pool.failed = true;
+	return group;
 }
 
 /* Finds every site with a value. The largest share, of what is live, was live at the peak or was
@@ -82,7 +113,8 @@ static bool find_sites(struct builder *builder)
 	uint32_t count = ma_heap_view_count(&builder->view);
 	ma_heap_view_total(&builder->view, &total, &peak_ms);
 	builder->picks = malloc(count * sizeof *builder->picks);
-	if (!builder->picks)
+	builder->group_shares = calloc(count, sizeof *builder->group_shares);
+	if (!builder->picks || !builder->group_shares)
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t site = ma_heap_view_id(&builder->view, i);
@@ -91,9 +123,15 @@ static bool find_sites(struct builder *builder)
 		double share = part(values.live_bytes, total.live_bytes);
 		share = fmax(share, part(values.peak_bytes, total.peak_bytes));
 		share = fmax(share, part(values.allocated_bytes, total.allocated_bytes));
+		uint32_t group = group_of(builder, site);
+		if (builder->snapshot->pool.failed)
+			return false;
+		builder->group_shares[group] += (float)share;
 		builder->picks[builder->pick_count++] =
-			(struct pick){.site = site, .share = (float)share};
+			(struct pick){.site = site, .group = group, .share = (float)share};
 	}
+	for (size_t i = 0; i < builder->pick_count; i++)
+		builder->picks[i].group_share = builder->group_shares[builder->picks[i].group];
 	qsort(builder->picks, builder->pick_count, sizeof *builder->picks, compare_picks);
 	return true;
 }
@@ -194,11 +232,6 @@ static void append(struct builder *builder, const struct ma_built_sample *built,
 	builder->samples[builder->sample_count++] = *built;
 }
 
-static bool read_site(const struct builder *builder, uint32_t id, struct ma_site *site)
-{
-	return ma_site_copy(&builder->session->map.area->tables, id, site) == 0;
-}
-
 /* The domain that an id of the heap view belongs to. */
 static uint32_t domain_of(const struct builder *builder, uint32_t id)
 {
@@ -224,13 +257,28 @@ static const char *thread_name(const struct builder *builder, uint8_t slot, uint
 	return text;
 }
 
-static void add_site(struct builder *builder, uint32_t id)
+/* Adds the sites of a group up: what they hold and all else. */
+static struct ma_built_sample add_up(struct builder *builder, const struct pick *picks,
+				     size_t count)
 {
-	struct ma_built_sample built = {.site = id,
-					.certain = domain_of(builder, id) == MA_DOMAIN_MMAP};
+	struct ma_built_sample built = {.site = picks[0].site,
+					.certain = domain_of(builder, picks[0].site) ==
+						   MA_DOMAIN_MMAP};
+	struct ma_site_view values;
+	for (size_t i = 0; i < count; i++) {
+		ma_heap_view_site(&builder->view, picks[i].site, &values);
+		add_views(&built.values, &values);
+		ma_heap_state_view(&builder->held.heap, picks[i].site, &values);
+		add_views(&built.held, &values);
+	}
+	return built;
+}
+
+static void add_group(struct builder *builder, const struct pick *picks, size_t count)
+{
+	struct ma_built_sample built = add_up(builder, picks, count);
 	struct ma_site site = {0};
-	ma_heap_view_site(&builder->view, id, &built.values);
-	ma_heap_state_view(&builder->held.heap, id, &built.held);
+	uint32_t id = picks[0].site;
 	if (id >= MA_HEAP_OTHER(0) || !read_site(builder, id, &site)) {
 		enum ma_pseudo_frame pseudo = id - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS
 						      ? MA_PSEUDO_OTHER
@@ -239,6 +287,10 @@ static void add_site(struct builder *builder, uint32_t id)
 		       domain_of(builder, id), "(other threads)", 0);
 		return;
 	}
+	for (size_t i = 0; i < count; i++)
+		if (!ma_idmap_add(&builder->sample_of_site, picks[i].site,
+				  (uint32_t)builder->sample_count))
+			builder->snapshot->pool.failed = true;
 	char text[32];
 	uint32_t tid;
 	const char *thread = thread_name(builder, site.thread, &tid, text);
@@ -246,15 +298,13 @@ static void add_site(struct builder *builder, uint32_t id)
 	append(builder, &built, stack, site.domain, thread, tid);
 }
 
-/* A site that is left out goes into the rest of its domain. */
-static void add_to_rest(struct builder *builder, uint32_t id)
+/* A group that is left out goes into the rest of its domain. */
+static void add_to_rest(struct builder *builder, const struct pick *picks, size_t count)
 {
-	struct ma_site_view values;
-	uint32_t domain = domain_of(builder, id);
-	ma_heap_view_site(&builder->view, id, &values);
-	add_views(&builder->rest[domain], &values);
-	ma_heap_state_view(&builder->held.heap, id, &values);
-	add_views(&builder->rest_held[domain], &values);
+	struct ma_built_sample built = add_up(builder, picks, count);
+	uint32_t domain = domain_of(builder, picks[0].site);
+	add_views(&builder->rest[domain], &built.values);
+	add_views(&builder->rest_held[domain], &built.held);
 	builder->rest_used[domain] = true;
 }
 
@@ -273,10 +323,9 @@ static void add_rest(struct builder *builder)
 }
 
 /* The sites beyond the daemon's own limit are part of "(other)" as well, so that there is one. */
-static bool is_left_out(const struct builder *builder, size_t rank, uint32_t max_sites)
+static bool is_left_out(const struct pick *pick, size_t rank, uint32_t max_sites)
 {
-	uint32_t site = builder->picks[rank].site;
-	bool merged = site - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS;
+	bool merged = pick->site - MA_HEAP_OTHER(0) < MA_HEAP_DOMAINS;
 	return (max_sites && rank >= max_sites) || merged;
 }
 
@@ -293,11 +342,16 @@ static bool make_samples(struct builder *builder, uint32_t max_sites)
 	builder->tid_key = ma_strings_add(&builder->strings, "tid");
 	for (uint32_t i = 0; i < MA_HEAP_DOMAINS; i++)
 		builder->domain_text[i] = ma_strings_add(&builder->strings, domain_names[i]);
-	for (size_t i = 0; i < builder->pick_count; i++) {
-		if (is_left_out(builder, i, max_sites))
-			add_to_rest(builder, builder->picks[i].site);
+	size_t rank = 0;
+	for (size_t start = 0, end; start < builder->pick_count; start = end, rank++) {
+		const struct pick *picks = &builder->picks[start];
+		for (end = start + 1; end < builder->pick_count; end++)
+			if (builder->picks[end].group != picks->group)
+				break;
+		if (is_left_out(picks, rank, max_sites))
+			add_to_rest(builder, picks, end - start);
 		else
-			add_site(builder, builder->picks[i].site);
+			add_group(builder, picks, end - start);
 	}
 	add_rest(builder);
 	return true;
@@ -336,33 +390,6 @@ static void add_sample_types(struct builder *builder)
 	profile->period_type = value_type(builder, "space", "bytes");
 }
 
-static void add_mapping(struct builder *builder)
-{
-	const struct ma_area_ident *ident = &builder->session->map.ident;
-	Memattach__Profile *profile = builder->snapshot->profile;
-	Memattach__Mapping **mappings =
-		ma_snapshot_messages(&builder->snapshot->pool, 1, sizeof **mappings);
-	char path[1024];
-	if (!mappings)
-		return;
-	ma_text_from_bytes(path, sizeof path, ident->python_path, strlen(ident->python_path));
-	Memattach__Mapping *mapping = mappings[0];
-	*mapping = (Memattach__Mapping)MEMATTACH__MAPPING__INIT;
-	mapping->id = 1;
-	mapping->memory_start = ident->python_base;
-	mapping->memory_limit = ident->python_base;
-	mapping->filename = ma_strings_add(&builder->strings, path);
-	ma_text_from_bytes(path, sizeof path, ident->python_build_id,
-			   strlen(ident->python_build_id));
-	mapping->build_id = ma_strings_add(&builder->strings, path);
-	/* Every name and line is in here: readers need not look for the interpreter's symbols. */
-	mapping->has_functions = true;
-	mapping->has_filenames = true;
-	mapping->has_line_numbers = true;
-	profile->n_mapping = 1;
-	profile->mapping = mappings;
-}
-
 static void add_head(struct builder *builder)
 {
 	const struct ma_session *session = builder->session;
@@ -392,6 +419,8 @@ static void finish(struct builder *builder)
 	Memattach__Profile *profile = builder->snapshot->profile;
 	profile->n_sample = builder->sample_count;
 	profile->sample = builder->messages;
+	profile->n_mapping = builder->stacks.mapping_count;
+	profile->mapping = builder->stacks.mappings;
 	profile->n_location = builder->stacks.location_count;
 	profile->location = builder->stacks.locations;
 	profile->n_function = builder->stacks.function_count;
@@ -408,12 +437,12 @@ static bool build(struct builder *builder, const struct ma_snapshot_query *query
 		return false;
 	*snapshot->profile = (Memattach__Profile)MEMATTACH__PROFILE__INIT;
 	add_sample_types(builder);
-	add_mapping(builder);
 	add_head(builder);
 	if (!find_sites(builder) || !make_samples(builder, query->max_sites))
 		return false;
-	ma_snapshot_fill_heap(snapshot, builder->session, query, &builder->held, builder->samples,
-			      builder->sample_count);
+	const struct ma_built_samples samples = {builder->samples, builder->sample_count,
+						 &builder->sample_of_site};
+	ma_snapshot_fill_heap(snapshot, builder->session, query, &builder->held, &samples);
 	finish(builder);
 	return !snapshot->pool.failed;
 }
@@ -432,13 +461,16 @@ int ma_snapshot_build(struct ma_session *session, const struct ma_snapshot_query
 	builder->view = ma_session_view(session);
 	ma_session_held(session, age_ms, &builder->held);
 	ma_strings_init(&builder->strings, &snapshot->pool);
-	ma_stack_builder_init(&builder->stacks, &snapshot->pool, &builder->strings, &session->names,
-			      &session->map.area->tables);
+	ma_stack_builder_init(&builder->stacks, &snapshot->pool, &builder->strings, session,
+			      query->without_native);
 	bool built = build(builder, query);
 	ma_session_held_fini(&builder->held);
 	ma_strings_fini(&builder->strings);
 	ma_stack_builder_fini(&builder->stacks);
 	free(builder->picks);
+	free(builder->group_shares);
+	ma_idmap_fini(&builder->group_of_key);
+	ma_idmap_fini(&builder->sample_of_site);
 	free(builder->samples);
 	free(builder);
 	if (built)

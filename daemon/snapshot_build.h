@@ -19,7 +19,8 @@ struct ma_snapshot_query {
 	uint32_t max_sites;   /* 0 = all; the rest goes into "(other)", one sample per domain */
 	uint64_t held_age_ms; /* 0 = half of the time since attach */
 	bool without_series;
-	bool quick; /* no PSS and USS */
+	bool quick;          /* no PSS and USS */
+	bool without_native; /* Python frames only; sites that differ in native ones are one */
 };
 
 struct ma_snapshot {

@@ -187,8 +187,10 @@ static void fill_totals(struct filling *filling, const struct ma_session_held *h
 		filling->heap->peak_time_nanos = ma_session_time_ns(session, peak_ms);
 }
 
-static void fill_sites(struct filling *filling, const struct ma_built_sample *samples, size_t count)
+static void fill_sites(struct filling *filling, const struct ma_built_samples *built)
 {
+	const struct ma_built_sample *samples = built->samples;
+	size_t count = built->count;
 	Memattach__SiteDetail **details =
 		ma_snapshot_messages(filling->pool, count, sizeof **details);
 	double unseen = ma_heap_state_unseen(&filling->session->heap);
@@ -240,52 +242,71 @@ static void fill_timeline(struct filling *filling)
 	filling->heap->timeline = points;
 }
 
-static bool fill_one_series(struct filling *filling, Memattach__Series *series, uint32_t slot,
-			    uint64_t sample_index)
+/* Makes a series long enough to begin at `first`. Returns false when memory ran out. */
+static bool begin_series(struct filling *filling, Memattach__Series *series, uint32_t first)
 {
-	const struct ma_timeline *timeline = &filling->session->timeline;
-	uint32_t first;
-	uint32_t count = ma_timeline_series(timeline, slot, &first);
-	if (count == 0)
+	uint32_t count = filling->session->timeline.count - first;
+	double *live = ma_pool_alloc(filling->pool, count, sizeof *live);
+	double *allocated = ma_pool_alloc(filling->pool, count, sizeof *allocated);
+	if (!live || !allocated)
 		return false;
-	*series = (Memattach__Series)MEMATTACH__SERIES__INIT;
-	series->sample_index = sample_index;
-	series->first_point = first;
-	series->live_bytes = ma_pool_alloc(filling->pool, count, sizeof *series->live_bytes);
-	series->allocated_bytes =
-		ma_pool_alloc(filling->pool, count, sizeof *series->allocated_bytes);
-	if (!series->live_bytes || !series->allocated_bytes)
-		return false;
-	for (uint32_t i = 0; i < count; i++) {
-		struct ma_timeline_value value = ma_timeline_value_at(timeline, slot, first + i);
-		series->live_bytes[i] = coarse(value.live_bytes);
-		series->allocated_bytes[i] = coarse(value.allocated_bytes);
+	if (series->n_live_bytes) {
+		size_t later = series->first_point - first;
+		memcpy(live + later, series->live_bytes, series->n_live_bytes * sizeof *live);
+		memcpy(allocated + later, series->allocated_bytes,
+		       series->n_live_bytes * sizeof *allocated);
 	}
+	series->first_point = first;
+	series->live_bytes = live;
+	series->allocated_bytes = allocated;
 	series->n_live_bytes = count;
 	series->n_allocated_bytes = count;
 	return true;
 }
 
-static void fill_series(struct filling *filling, const struct ma_built_sample *samples,
-			size_t count)
+/* Adds the series of a site to that of its sample. */
+static void add_series(struct filling *filling, Memattach__Series *series, uint32_t slot)
+{
+	const struct ma_timeline *timeline = &filling->session->timeline;
+	uint32_t first;
+	uint32_t count = ma_timeline_series(timeline, slot, &first);
+	if (count == 0 || ((!series->n_live_bytes || first < series->first_point) &&
+			   !begin_series(filling, series, first)))
+		return;
+	for (uint32_t i = 0; i < count; i++) {
+		struct ma_timeline_value value = ma_timeline_value_at(timeline, slot, first + i);
+		size_t at = first + i - series->first_point;
+		series->live_bytes[at] = coarse(series->live_bytes[at] + value.live_bytes);
+		series->allocated_bytes[at] =
+			coarse(series->allocated_bytes[at] + value.allocated_bytes);
+	}
+}
+
+static void fill_series(struct filling *filling, const struct ma_built_samples *samples)
 {
 	const struct ma_timeline *timeline = &filling->session->timeline;
 	Memattach__Series **all =
 		ma_snapshot_messages(filling->pool, timeline->site_count, sizeof **all);
-	struct ma_idmap index = {0};
+	struct ma_idmap series_of_sample = {0};
+	size_t made = 0;
+	for (uint32_t slot = 0; all && slot < timeline->site_count; slot++) {
+		uint32_t sample = ma_idmap_find(samples->of_site, timeline->sites[slot].site),
+			 first;
+		if (sample == MA_IDMAP_NONE || ma_timeline_series(timeline, slot, &first) == 0)
+			continue;
+		uint32_t at = ma_idmap_find(&series_of_sample, sample);
+		if (at == MA_IDMAP_NONE) {
+			at = (uint32_t)made++;
+			*all[at] = (Memattach__Series)MEMATTACH__SERIES__INIT;
+			all[at]->sample_index = sample;
+			if (!ma_idmap_add(&series_of_sample, sample, at))
+				filling->pool->failed = true;
+		}
+		add_series(filling, all[at], slot);
+	}
+	ma_idmap_fini(&series_of_sample);
 	if (!all)
 		return;
-	for (size_t i = 0; i < count; i++) {
-		if (samples[i].site < MA_SITES)
-			ma_idmap_add(&index, samples[i].site, (uint32_t)i);
-	}
-	size_t made = 0;
-	for (uint32_t slot = 0; slot < timeline->site_count; slot++) {
-		uint32_t sample = ma_idmap_find(&index, timeline->sites[slot].site);
-		if (sample != MA_IDMAP_NONE && fill_one_series(filling, all[made], slot, sample))
-			made++;
-	}
-	ma_idmap_fini(&index);
 	filling->heap->n_series = made;
 	filling->heap->series = all;
 }
@@ -375,7 +396,7 @@ static void fill_notes(struct filling *filling)
 void ma_snapshot_fill_heap(struct ma_snapshot *snapshot, struct ma_session *session,
 			   const struct ma_snapshot_query *query,
 			   const struct ma_session_held *held,
-			   const struct ma_built_sample *samples, size_t count)
+			   const struct ma_built_samples *samples)
 {
 	struct filling filling = {.pool = &snapshot->pool, .session = session};
 	Memattach__Heap *heap = ma_pool_alloc(&snapshot->pool, 1, sizeof *heap);
@@ -397,10 +418,11 @@ void ma_snapshot_fill_heap(struct ma_snapshot *snapshot, struct ma_session *sess
 	fill_sampler(&filling);
 	fill_loss(&filling);
 	fill_totals(&filling, held);
-	fill_sites(&filling, samples, count);
+	if (samples)
+		fill_sites(&filling, samples);
 	fill_timeline(&filling);
-	if (!query->without_series)
-		fill_series(&filling, samples, count);
+	if (samples && !query->without_series)
+		fill_series(&filling, samples);
 	fill_size_classes(&filling, held);
 	fill_notes(&filling);
 }

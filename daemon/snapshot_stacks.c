@@ -7,6 +7,7 @@
 
 #include "daemon/snapshot_builder.h"
 #include "proto/area_check.h"
+#include "proto/unwind.h"
 
 enum { FIRST_ROOM = 256, INTERPRETER_MAPPING = 1 };
 
@@ -30,14 +31,17 @@ const char *ma_pseudo_frame_name(enum ma_pseudo_frame pseudo)
 #define PSEUDO_KEY(pseudo) MA_FRAME(0, pseudo)
 
 void ma_stack_builder_init(struct ma_stack_builder *builder, struct ma_pool *pool,
-			   struct ma_strings *strings, struct ma_names *names,
-			   const struct ma_tables *tables)
+			   struct ma_strings *strings, struct ma_session *session,
+			   bool without_native)
 {
 	memset(builder, 0, sizeof *builder);
 	builder->pool = pool;
 	builder->strings = strings;
-	builder->names = names;
-	builder->tables = tables;
+	builder->names = &session->names;
+	builder->native = &session->native;
+	builder->without_native = without_native;
+	builder->tables = &session->map.area->tables;
+	ma_stack_builder_interpreter(builder, session);
 }
 
 void ma_stack_builder_fini(struct ma_stack_builder *builder)
@@ -45,21 +49,26 @@ void ma_stack_builder_fini(struct ma_stack_builder *builder)
 	ma_idmap_fini(&builder->location_of_frame);
 	ma_idmap_fini(&builder->function_of_code);
 	ma_idmap_fini(&builder->function_of_key);
-	ma_idmap_fini(&builder->stack_of_id);
+	ma_idmap_fini(&builder->shown_of_id);
+	ma_idmap_fini(&builder->shown_of_hash);
+	ma_idmap_fini(&builder->stack_of_shown);
+	ma_idmap_fini(&builder->mapping_of_module);
 }
 
-/* A larger copy of an array in the pool; NULL when memory ran out. */
-static void *larger(struct ma_pool *pool, const void *array, size_t count, size_t *room,
-		    size_t item_bytes)
+bool ma_stack_builder_room(struct ma_stack_builder *builder, void **array, size_t count,
+			   size_t *room, size_t item_bytes)
 {
+	if (count < *room)
+		return true;
 	size_t wanted = *room ? *room * 2 : FIRST_ROOM;
-	void *copy = ma_pool_alloc(pool, wanted, item_bytes);
+	void *copy = ma_pool_alloc(builder->pool, wanted, item_bytes);
 	if (!copy)
-		return NULL;
+		return false;
 	if (count)
-		memcpy(copy, array, count * item_bytes);
+		memcpy(copy, *array, count * item_bytes);
+	*array = copy;
 	*room = wanted;
-	return copy;
+	return true;
 }
 
 static void index_add(struct ma_stack_builder *builder, struct ma_idmap *map, uint64_t key,
@@ -70,47 +79,59 @@ static void index_add(struct ma_stack_builder *builder, struct ma_idmap *map, ui
 }
 
 /* The id of a new function; 0 when memory ran out. */
-static uint64_t add_function(struct ma_stack_builder *builder, int64_t name, int64_t file,
-			     int64_t first_line)
+static uint64_t add_function(struct ma_stack_builder *builder, const struct ma_built_function *from)
 {
-	if (builder->function_count == builder->function_room) {
-		void *functions = larger(builder->pool, builder->functions, builder->function_count,
-					 &builder->function_room, sizeof *builder->functions);
-		if (!functions)
-			return 0;
-		builder->functions = functions;
-	}
+	if (!ma_stack_builder_room(builder, (void **)&builder->functions, builder->function_count,
+				   &builder->function_room, sizeof *builder->functions))
+		return 0;
 	Memattach__Function *function = ma_pool_alloc(builder->pool, 1, sizeof *function);
 	if (!function)
 		return 0;
 	*function = (Memattach__Function)MEMATTACH__FUNCTION__INIT;
 	function->id = builder->function_count + 1;
-	function->name = name;
-	function->filename = file;
-	function->start_line = first_line;
+	function->name = from->name;
+	function->system_name = from->linkage;
+	function->filename = from->file;
+	function->start_line = from->first_line;
 	builder->functions[builder->function_count++] = function;
 	return function->id;
 }
 
-/* Equal functions of different code objects (a module loaded twice) are one. */
-static uint64_t find_function(struct ma_stack_builder *builder, const struct ma_code_name *code)
+static uint64_t mix(uint64_t hash, uint64_t word)
 {
-	int64_t name = ma_strings_add(builder->strings, code->function);
-	int64_t file = ma_strings_add(builder->strings, code->file);
-	int64_t line = code->first_line > 0 ? code->first_line : 0;
-	uint64_t key = ((uint64_t)name * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t)file) *
-			       UINT64_C(0x9E3779B97F4A7C15) +
-		       (uint64_t)line;
+	hash = (hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+	return hash ^ hash >> 32;
+}
+
+/* Equal functions of different code objects (a module loaded twice) are one. */
+uint64_t ma_stack_builder_function(struct ma_stack_builder *builder,
+				   const struct ma_built_function *function)
+{
+	uint64_t key = mix(mix(mix((uint64_t)function->name, (uint64_t)function->file),
+			       (uint64_t)function->first_line),
+			   (uint64_t)function->linkage);
 	uint32_t at;
 	for (; (at = ma_idmap_find(&builder->function_of_key, key)) != MA_IDMAP_NONE; key++) {
 		const Memattach__Function *known = builder->functions[at - 1];
-		if (known->name == name && known->filename == file && known->start_line == line)
+		if (known->name == function->name && known->filename == function->file &&
+		    known->start_line == function->first_line &&
+		    known->system_name == function->linkage)
 			return at;
 	}
-	uint64_t id = add_function(builder, name, file, line);
+	uint64_t id = add_function(builder, function);
 	if (id)
 		index_add(builder, &builder->function_of_key, key, id);
 	return id;
+}
+
+static uint64_t find_function(struct ma_stack_builder *builder, const struct ma_code_name *code)
+{
+	const struct ma_built_function function = {
+		.name = ma_strings_add(builder->strings, code->function),
+		.file = ma_strings_add(builder->strings, code->file),
+		.first_line = code->first_line > 0 ? code->first_line : 0,
+	};
+	return ma_stack_builder_function(builder, &function);
 }
 
 static uint64_t function_of(struct ma_stack_builder *builder, uint32_t code_id)
@@ -130,32 +151,36 @@ static uint64_t function_of(struct ma_stack_builder *builder, uint32_t code_id)
 	return id;
 }
 
+Memattach__Location *ma_stack_builder_location(struct ma_stack_builder *builder, uint64_t key,
+					       size_t lines)
+{
+	if (!ma_stack_builder_room(builder, (void **)&builder->locations, builder->location_count,
+				   &builder->location_room, sizeof *builder->locations))
+		return NULL;
+	Memattach__Location *location = ma_pool_alloc(builder->pool, 1, sizeof *location);
+	Memattach__Line **line = ma_snapshot_messages(builder->pool, lines, sizeof **line);
+	if (!location || !line)
+		return NULL;
+	for (size_t i = 0; i < lines; i++)
+		*line[i] = (Memattach__Line)MEMATTACH__LINE__INIT;
+	*location = (Memattach__Location)MEMATTACH__LOCATION__INIT;
+	location->id = builder->location_count + 1;
+	location->n_line = lines;
+	location->line = line;
+	builder->locations[builder->location_count++] = location;
+	index_add(builder, &builder->location_of_frame, key, location->id);
+	return location;
+}
+
 static uint64_t add_location(struct ma_stack_builder *builder, uint64_t key, uint64_t function_id,
 			     int64_t line_number)
 {
-	if (builder->location_count == builder->location_room) {
-		void *locations = larger(builder->pool, builder->locations, builder->location_count,
-					 &builder->location_room, sizeof *builder->locations);
-		if (!locations)
-			return 0;
-		builder->locations = locations;
-	}
-	Memattach__Location *location = ma_pool_alloc(builder->pool, 1, sizeof *location);
-	Memattach__Line **lines = ma_pool_alloc(builder->pool, 1, sizeof *lines);
-	Memattach__Line *line = ma_pool_alloc(builder->pool, 1, sizeof *line);
-	if (!location || !lines || !line)
+	Memattach__Location *location = ma_stack_builder_location(builder, key, 1);
+	if (!location)
 		return 0;
-	*line = (Memattach__Line)MEMATTACH__LINE__INIT;
-	line->function_id = function_id;
-	line->line = line_number;
-	*lines = line;
-	*location = (Memattach__Location)MEMATTACH__LOCATION__INIT;
-	location->id = builder->location_count + 1;
 	location->mapping_id = INTERPRETER_MAPPING;
-	location->n_line = 1;
-	location->line = lines;
-	builder->locations[builder->location_count++] = location;
-	index_add(builder, &builder->location_of_frame, key, location->id);
+	location->line[0]->function_id = function_id;
+	location->line[0]->line = line_number;
 	return location->id;
 }
 
@@ -171,6 +196,8 @@ static uint64_t pseudo_location(struct ma_stack_builder *builder, enum ma_pseudo
 
 static uint64_t frame_location(struct ma_stack_builder *builder, uint64_t frame)
 {
+	if (MA_FRAME_IS_NATIVE(frame))
+		return ma_stack_builder_native(builder, frame);
 	if (MA_FRAME_CODE(frame) == 0)
 		return pseudo_location(builder, MA_PSEUDO_UNKNOWN_FUNCTION);
 	uint32_t known = ma_idmap_find(&builder->location_of_frame, frame);
@@ -227,17 +254,56 @@ static struct ma_built_stack build(struct ma_stack_builder *builder, const struc
 	return built;
 }
 
-static void keep_stack(struct ma_stack_builder *builder, uint32_t id, struct ma_built_stack built)
+/* The stack of a site, as far as it is shown, in builder->frames. false: there is none. */
+static bool read_stack(struct ma_stack_builder *builder, const struct ma_site *site,
+		       struct ma_stack *stack)
 {
-	if (builder->stack_count == builder->stack_room) {
-		void *stacks = larger(builder->pool, builder->stacks, builder->stack_count,
-				      &builder->stack_room, sizeof *builder->stacks);
-		if (!stacks)
-			return;
-		builder->stacks = stacks;
+	if (site->stack == 0 ||
+	    ma_stack_copy(builder->tables, site->stack, stack, builder->frames) != 0)
+		return false;
+	ma_native_arrange(builder->native, stack, builder->frames, !builder->without_native);
+	return true;
+}
+
+/* What of a stack's flags is seen in its frames. */
+static uint32_t visible_flags(uint32_t flags)
+{
+	return flags & ~(uint32_t)(MA_STACK_NATIVE_CUT | MA_STACK_NATIVE_GUESSED);
+}
+
+uint32_t ma_stack_builder_shown(struct ma_stack_builder *builder, const struct ma_site *site)
+{
+	struct ma_stack stack;
+	uint32_t known =
+		site->stack ? ma_idmap_find(&builder->shown_of_id, site->stack) : MA_IDMAP_NONE;
+	if (known != MA_IDMAP_NONE)
+		return known;
+	uint64_t hash;
+	if (read_stack(builder, site, &stack)) {
+		hash = mix(visible_flags(stack.flags), stack.frame_count);
+		for (uint32_t i = 0; i < stack.frame_count; i++)
+			hash = mix(hash, builder->frames[i]);
+	} else {
+		hash = mix(visible_flags(site->flags), site->stack);
 	}
+	uint32_t shown = ma_idmap_find(&builder->shown_of_hash, hash);
+	if (shown == MA_IDMAP_NONE) {
+		shown = builder->shown_of_hash.used;
+		index_add(builder, &builder->shown_of_hash, hash, shown);
+	}
+	if (site->stack)
+		index_add(builder, &builder->shown_of_id, site->stack, shown);
+	return shown;
+}
+
+static void keep_stack(struct ma_stack_builder *builder, uint32_t shown,
+		       struct ma_built_stack built)
+{
+	if (!ma_stack_builder_room(builder, (void **)&builder->stacks, builder->stack_count,
+				   &builder->stack_room, sizeof *builder->stacks))
+		return;
 	builder->stacks[builder->stack_count] = built;
-	index_add(builder, &builder->stack_of_id, id, builder->stack_count++);
+	index_add(builder, &builder->stack_of_shown, shown, builder->stack_count++);
 }
 
 struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
@@ -247,12 +313,11 @@ struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
 	*flags = site->flags;
 	if (site->stack == 0)
 		return ma_stack_builder_pseudo(builder, ma_pseudo_frame_instead(site->flags));
-	uint32_t known = ma_idmap_find(&builder->stack_of_id, site->stack);
-	bool copied = ma_stack_copy(builder->tables, site->stack, &stack, builder->frames) == 0;
-	if (copied) {
+	uint32_t shown = ma_stack_builder_shown(builder, site);
+	uint32_t known = ma_idmap_find(&builder->stack_of_shown, shown);
+	bool copied = read_stack(builder, site, &stack);
+	if (copied)
 		*flags |= stack.flags;
-		ma_stack_keep_python(&stack, builder->frames);
-	}
 	if (known != MA_IDMAP_NONE)
 		return builder->stacks[known];
 	if (!copied)
@@ -260,6 +325,6 @@ struct ma_built_stack ma_stack_builder_site(struct ma_stack_builder *builder,
 	if (stack.frame_count == 0)
 		return ma_stack_builder_pseudo(builder, ma_pseudo_frame_instead(stack.flags));
 	struct ma_built_stack built = build(builder, &stack);
-	keep_stack(builder, site->stack, built);
+	keep_stack(builder, shown, built);
 	return built;
 }

@@ -132,7 +132,7 @@ static bool fill_head(struct ma_viewer_answer *answer, uint64_t now_ms)
 	if (!nothing)
 		return false;
 	uint64_t start_ns = ma_clock_monotonic_ns();
-	ma_snapshot_fill_heap(&snapshot, session, &query, nothing, NULL, 0);
+	ma_snapshot_fill_heap(&snapshot, session, &query, nothing, NULL);
 	*answer->pool = snapshot.pool;
 	free(nothing);
 	const Memattach__Heap *heap = profile.heap;

@@ -155,7 +155,7 @@ struct ma_symbols *ma_symbols_create(const struct ma_view *view)
 	symbols->slots = FIRST_SLOTS;
 	symbols->slot = calloc(symbols->slots, sizeof(*symbols->slot));
 	symbols->dwfl = dwfl_begin(&callbacks);
-	symbols->names = ma_code_names_create();
+	symbols->names = ma_code_names_create(true);
 	if (!symbols->slot || !symbols->dwfl || !symbols->names) {
 		ma_symbols_destroy(symbols);
 		return NULL;

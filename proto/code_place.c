@@ -33,6 +33,7 @@ struct units {
 struct ma_code_names {
 	struct units *units; /* of modules whose debug information has no index of its own */
 	struct ma_code_place place;
+	bool lines;
 };
 
 /* A name that is being put together. */
@@ -389,9 +390,13 @@ static bool name_plt(Dwfl_Module *module, uint64_t address, struct ma_code_place
 	return true;
 }
 
-struct ma_code_names *ma_code_names_create(void)
+struct ma_code_names *ma_code_names_create(bool lines)
 {
-	return calloc(1, sizeof(struct ma_code_names));
+	struct ma_code_names *names = calloc(1, sizeof(*names));
+
+	if (names)
+		names->lines = lines;
+	return names;
 }
 
 void ma_code_names_destroy(struct ma_code_names *names)
@@ -424,7 +429,8 @@ const struct ma_code_place *ma_code_names_find(struct ma_code_names *names, Dwfl
 		name_plt(module, address, place);
 		return place;
 	}
-	find_lines(names, module, address, place, &own);
+	if (names->lines)
+		find_lines(names, module, address, place, &own);
 	place->line[place->count++] = own;
 	return place;
 }

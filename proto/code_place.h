@@ -43,8 +43,9 @@ struct ma_code_place {
 /* What is remembered between look-ups, for any number of modules. */
 struct ma_code_names;
 
-/* NULL: out of memory. Is to be destroyed before the modules that it was asked about. */
-struct ma_code_names *ma_code_names_create(void);
+/* lines: files and lines too, not names alone. NULL: out of memory. Is to be destroyed before the
+ * modules that it was asked about. */
+struct ma_code_names *ma_code_names_create(bool lines);
 void ma_code_names_destroy(struct ma_code_names *names);
 
 /* Looks up an address (a return address is to be given less 1) of a module. Slow the first time:

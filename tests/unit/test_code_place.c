@@ -79,7 +79,7 @@ static void open_library(struct opened *opened, const char *library)
 	dwfl_report_begin(opened->dwfl);
 	opened->module = dwfl_report_elf(opened->dwfl, library, path, fd, 0, true);
 	assert_non_null(opened->module);
-	opened->names = ma_code_names_create();
+	opened->names = ma_code_names_create(true);
 	dwfl_report_end(opened->dwfl, NULL, NULL);
 }
 
