@@ -92,6 +92,15 @@ static uint32_t arena_take(const struct ma_exact_heap *heap, uint32_t pages)
 	return used + 1;
 }
 
+void *ma_exact_reserve(const struct ma_exact_heap *heap, uint64_t bytes)
+{
+	uint64_t pages = (bytes + MA_PAGE_BYTES - 1) / MA_PAGE_BYTES;
+
+	if (pages > heap->arena_pages / 16)
+		return NULL;
+	return arena_page(heap, arena_take(heap, (uint32_t)pages), (uint32_t)pages);
+}
+
 static bool can_shadow(uint64_t address)
 {
 	return address && !(address & ((1 << MA_SHADOW_GRANULE_BITS) - 1)) &&

@@ -42,6 +42,12 @@ struct ma_exact_block {
 MA_HIDDEN bool ma_exact_init(struct ma_exact_heap *heap, struct ma_area *area, uint64_t area_bytes);
 
 /*
+ * Memory of the arena for what else is kept near the state: zeroed, on a page, sparse. NULL when it
+ * would take more than a sixteenth of the arena. Before anything is entered.
+ */
+MA_HIDDEN void *ma_exact_reserve(const struct ma_exact_heap *heap, uint64_t bytes);
+
+/*
  * Enters an allocation of a site that is not 0. An address that is in already is freed first, and
  * counted as an implicit free. False when it could not be entered: the arena is used up, the
  * address is not one that the shadow can hold (16-byte steps below 2^47), or the caller is nested

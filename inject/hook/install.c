@@ -90,6 +90,10 @@ int ma_hook_prepare(struct ma_hook_config *config)
 	thunks->config = (uint64_t)(uintptr_t)config;
 	connect_symbols(config, thunks);
 	ma_hook_frames_init(config);
+	/* Whose thread is whose must be sure: a path has one owner. */
+	ma_hook_paths_init(config->mode == MA_MODE_EXACT && config->tid_offset
+				   ? ma_exact_reserve(&ma_hook.exact, MA_HOOK_PATHS_BYTES)
+				   : NULL);
 	ma_pass_forget();
 	thunks->state = MA_THUNKS_INSTALLED;
 	return 0;

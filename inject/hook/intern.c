@@ -163,6 +163,13 @@ static uint32_t add_all(struct ma_tables *tables, uint64_t hash, const struct ma
 	return site ? site : add_site(tables, word, free, limit);
 }
 
+uint32_t ma_intern_find(struct ma_tables *tables, uint32_t stack, uint8_t domain, uint8_t thread)
+{
+	uint32_t *free;
+
+	return find_site(tables, pack_site(stack, domain, thread, 0), &free);
+}
+
 uint32_t ma_intern_site(struct ma_area *area, const struct ma_writer *writer,
 			const struct ma_walk *walk, uint8_t domain, uint8_t thread)
 {

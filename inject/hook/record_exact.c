@@ -48,13 +48,16 @@ static bool is_recording(struct ma_tls *tls, uint64_t bytes)
 
 static uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
 {
-	struct ma_ring *ring =
-		ma_ring_claim(ma_hook.area, visit->tid, visit->tls->slot, visit->left_behind);
-	uint32_t site;
+	uint8_t slot = visit->tls->slot;
+	uint32_t site = ma_hook_site_known((uint8_t)domain, slot);
+	struct ma_ring *ring;
 
+	if (site)
+		return site;
+	ring = ma_ring_claim(ma_hook.area, visit->tid, slot, visit->left_behind);
 	if (!ring)
 		return 0;
-	site = ma_hook_site(ring->frames, (uint8_t)domain, visit->tls->slot);
+	site = ma_hook_site_learn(ring->frames, (uint8_t)domain, slot);
 	ma_ring_release(ring, visit->tid);
 	return site;
 }

@@ -10,12 +10,16 @@
 #include "inject/hook/tables.h"
 #include "inject/hook/unwind.h"
 
-/* Set once by ma_hook_frames_init, before any thread comes through a hook; constant afterwards, but
- * for the unwinder's cache. */
+/*
+ * Set by ma_hook_frames_init, before any thread comes through a hook; constant afterwards, but for
+ * the unwinder's cache and the guide's generation.
+ */
 static struct {
 	const struct ma_hook_config *config;
 	struct ma_area *area;
 	uint64_t second_ticks;
+	struct ma_path_guide guide;
+	struct ma_path *paths; /* by thread slot; NULL = none are kept */
 	struct ma_unwinder unwinder;
 } site;
 
@@ -51,24 +55,103 @@ static uint32_t lock_owner(void)
 	return tid ? tid : (uint32_t)(thread >> 4) | 1u << 31;
 }
 
-uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
+void ma_hook_paths_init(void *memory)
+{
+	struct ma_call_tree *tree = memory;
+	uint64_t call_ticks =
+		(uint64_t)site.area->ident.tsc_khz * MA_PATH_CALL_NS / 1000000; /* kHz to 1/ns */
+
+	site.guide = (struct ma_path_guide){
+		.area = site.area,
+		.config = site.config,
+		.tree = tree,
+		.frames_per_tick = call_ticks ? (UINT64_C(1) << 32) / call_ticks : UINT64_MAX,
+	};
+	/* A path says nothing about native frames. */
+	site.paths = tree && !site.unwinder.area ? (struct ma_path *)(tree + 1) : NULL;
+}
+
+/* Walks and interns. walk->frames is the caller's. */
+static uint32_t site_of(struct ma_walk *walk, uint8_t domain, uint8_t thread_slot)
 {
 	struct ma_writer writer = {.owner = lock_owner(), .second_ticks = site.second_ticks};
 	struct ma_counters *counters = &site.area->counters;
+
+	ma_frames_walk(site.area, site.config, &writer, walk);
+	if (walk->flags & MA_STACK_TRUNCATED)
+		ma_counter_add(&counters->stacks_truncated, 1);
+	if (walk->flags & (MA_STACK_BROKEN | MA_STACK_FINALIZING | MA_STACK_FOREIGN))
+		ma_counter_add(&counters->stacks_broken, 1);
+	if (!walk->busy)
+		ma_unwind_walk(&site.unwinder, site.area, walk);
+	return ma_intern_site(site.area, &writer, walk, domain, thread_slot);
+}
+
+uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
+{
 	struct ma_walk walk = {.frames = scratch};
 
-	ma_frames_walk(site.area, site.config, &writer, &walk);
-	if (walk.flags & MA_STACK_TRUNCATED)
-		ma_counter_add(&counters->stacks_truncated, 1);
-	if (walk.flags & (MA_STACK_BROKEN | MA_STACK_FINALIZING | MA_STACK_FOREIGN))
-		ma_counter_add(&counters->stacks_broken, 1);
-	if (!walk.busy)
-		ma_unwind_walk(&site.unwinder, site.area, &walk);
-	return ma_intern_site(site.area, &writer, &walk, domain, thread_slot);
+	return site_of(&walk, domain, thread_slot);
+}
+
+/* The path of a thread that has a slot to itself; NULL = none is kept. */
+static struct ma_path *path_of(uint8_t thread_slot)
+{
+	return site.paths && thread_slot ? &site.paths[thread_slot % MA_THREAD_SLOTS] : NULL;
+}
+
+/* Node of the calling tree that a path leads to, or NULL. */
+static struct ma_call_node *node_of(const struct ma_path *path)
+{
+	uint32_t node = ma_path_node(path);
+
+	if (node == MA_CALL_NONE || node == MA_CALL_ROOT)
+		return NULL;
+	return &site.guide.tree->nodes[node % MA_CALL_NODES];
+}
+
+uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
+{
+	struct ma_path *path = path_of(thread_slot);
+	struct ma_tables *tables = &site.area->tables;
+	struct ma_call_node *node;
+	uint32_t known, stack;
+
+	if (!path || !ma_path_follow(&site.guide, path))
+		return 0;
+	node = node_of(path);
+	if (!node)
+		return 0;
+	known = __atomic_load_n(&node->site[domain - 1], __ATOMIC_RELAXED);
+	if (known && tables->sites[known % MA_SITES].thread == thread_slot)
+		return known;
+	stack = __atomic_load_n(&node->stack, __ATOMIC_RELAXED);
+	if (!stack)
+		return 0;
+	known = ma_intern_find(tables, stack, domain, thread_slot);
+	__atomic_store_n(&node->site[domain - 1], known, __ATOMIC_RELAXED);
+	return known;
+}
+
+uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
+{
+	struct ma_walk walk = {.frames = scratch};
+	uint32_t found = site_of(&walk, domain, thread_slot);
+	struct ma_path *path = path_of(thread_slot);
+	struct ma_call_node *node = path && path->count ? node_of(path) : NULL;
+	uint32_t stack = site.area->tables.sites[found % MA_SITES].stack;
+
+	if (!node || !found || !stack || walk.flags || walk.busy)
+		return found;
+	__atomic_store_n(&node->stack, stack, __ATOMIC_RELAXED);
+	__atomic_store_n(&node->site[domain - 1], found, __ATOMIC_RELAXED);
+	return found;
 }
 
 void ma_hook_code_freed(uint64_t address)
 {
-	if (ma_codes_remove(&site.area->tables, address))
-		ma_filter_remove(site.area, address);
+	if (!ma_codes_remove(&site.area->tables, address))
+		return;
+	ma_filter_remove(site.area, address);
+	__atomic_fetch_add(&site.guide.generation, 1, __ATOMIC_RELAXED);
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "inject/hook/config.h"
+#include "inject/hook/path.h"
 
 /*
  * Takes the configuration: area, layout, thread state function, _PyRuntime. The config is borrowed
@@ -31,6 +32,22 @@ void ma_hook_frames_init(const struct ma_hook_config *config);
  * Any thread of the target; takes the tables' lock, for a bounded time, only for what is new.
  */
 uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot);
+
+/*
+ * The same for who asks at every allocation: what the thread's stack was the last time is kept, and
+ * only what has changed is read (path.h). Returns 0 where that does not help: no memory was given
+ * for it, the stack is of a kind that cannot be kept, or nothing was allocated here before. Then
+ * ma_hook_site_learn finds the site as ma_hook_site does, and keeps it.
+ */
+uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot);
+uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot);
+
+/*
+ * Gives the memory for that: MA_HOOK_PATHS_BYTES, zeroed, on a page; what is not used is not
+ * touched. NULL: there is none. Called once, after ma_hook_frames_init.
+ */
+void ma_hook_paths_init(void *memory);
+#define MA_HOOK_PATHS_BYTES (sizeof(struct ma_call_tree) + MA_THREAD_SLOTS * sizeof(struct ma_path))
 
 /*
  * The block at this address is about to be freed. If a described code object lives there, its

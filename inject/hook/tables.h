@@ -119,6 +119,15 @@ bool ma_codes_remove(struct ma_tables *tables, uint64_t address);
 uint32_t ma_intern_site(struct ma_area *area, const struct ma_writer *writer,
 			const struct ma_walk *walk, uint8_t domain, uint8_t thread);
 
+/* The site of an interned stack, domain and thread; 0 = there is none yet. Lock-free. */
+uint32_t ma_intern_find(struct ma_tables *tables, uint32_t stack, uint8_t domain, uint8_t thread);
+
+/*
+ * The innermost Python frame of the calling thread and the state that it belongs to; 0 = none, with
+ * a flag (enum ma_stack_flag) unless the state merely has no frame.
+ */
+uint64_t ma_frames_innermost(const struct ma_hook_config *config, uint64_t *state, uint32_t *flags);
+
 /*
  * Walks the calling thread's Python stack into walk->frames (room for MA_MAX_FRAMES); sets the rest
  * of *walk. Reads the interpreter's memory only, and calls PyGILState_GetThisThreadState. Code

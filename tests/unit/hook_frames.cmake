@@ -2,7 +2,7 @@
 # The hook's frame walk and tables: in every Python of this machine, as an ordinary library; and on
 # their own against a made-up interpreter, with and without the thread sanitizer.
 set(MA_HOOK_SITE_SOURCES)
-foreach(name site frames intern codes tables_lock filter unwind unwind_index)
+foreach(name site frames path call_tree intern codes tables_lock filter unwind unwind_index)
   list(APPEND MA_HOOK_SITE_SOURCES ${PROJECT_SOURCE_DIR}/inject/hook/${name}.c)
 endforeach()
 set(MA_LAYOUT_SOURCES ${PROJECT_SOURCE_DIR}/inject/hook/cpython/layouts.c)
@@ -23,10 +23,11 @@ add_test(NAME unit.hook_frames
 set_tests_properties(unit.hook_frames PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
 
 # The same as host code, with whatever sanitizers the build has.
-add_library(ma_hook_site_host STATIC ${MA_HOOK_SITE_SOURCES} ${MA_LAYOUT_SOURCES} hook_fake_python.c)
+add_library(ma_hook_site_host STATIC ${MA_HOOK_SITE_SOURCES} ${MA_LAYOUT_SOURCES} hook_fake_python.c
+  ${PROJECT_SOURCE_DIR}/inject/hook/sampler.c)
 target_include_directories(ma_hook_site_host PRIVATE ${CMOCKA_INCLUDE_DIRS})
 target_link_libraries(ma_hook_site_host PUBLIC ma_flags)
-foreach(name codes walk intern)
+foreach(name codes walk path intern)
   ma_unit_test(hook_${name} SOURCES test_hook_${name}.c
     LIBS ma_hook_site_host ma_proto Threads::Threads)
 endforeach()

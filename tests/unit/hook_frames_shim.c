@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "inject/hook/cpu.h"
 #include "inject/hook/filter.h"
 #include "inject/hook/site.h"
 #include "inject/hook/tables.h"
@@ -39,6 +40,12 @@ void shim_sample(uint32_t every);
 void shim_uninstall(void (*set)(int, struct allocator *));
 double shim_bench(uint32_t rounds);
 void shim_fill(uint64_t stack_words_left, uint64_t code_words_left, uint32_t sites_left);
+bool shim_paths(void);
+void shim_compare(bool on);
+void shim_compare_once(void);
+uint64_t shim_compared(void);
+uint64_t shim_found(void);
+uint64_t shim_differing(void);
 
 static struct ma_hook_config config;
 static struct ma_area *area;
@@ -46,6 +53,15 @@ static struct allocator next;
 static uint32_t sample_every, sample_countdown;
 static bool inside;
 static __thread uint64_t scratch[MA_MAX_FRAMES];
+
+/* Of the comparison of walks with paths; each thread has a path of its own, as in the hook. */
+static struct {
+	bool on;
+	struct ma_path *path; /* by slot */
+	uint64_t compared, found, differing;
+	uint32_t threads;
+} paths;
+static __thread uint8_t path_slot;
 
 /* 0, or 1 = no layout for this version, 2 = no memory. */
 int shim_init(uint32_t version, uint64_t runtime, uint64_t thread_state)
@@ -129,8 +145,36 @@ static void on_free(void *block)
 		ma_hook_code_freed((uint64_t)(uintptr_t)block);
 }
 
+/* What the thread's path says, next to a walk of the whole stack at the same moment. */
+static void compare_path(void)
+{
+	uint32_t walked, followed;
+	struct ma_path *path;
+	uint64_t ticks;
+
+	if (!path_slot)
+		path_slot = (uint8_t)(__atomic_add_fetch(&paths.threads, 1, __ATOMIC_RELAXED) %
+					      (MA_THREAD_SLOTS - 1) +
+				      1);
+	path = &paths.path[path_slot];
+	ticks = path->ticks;
+	followed = ma_hook_site_known(MA_DOMAIN_OBJECT, path_slot);
+	walked = ma_hook_site_learn(scratch, MA_DOMAIN_OBJECT, path_slot);
+	paths.compared++;
+	paths.found += followed != 0;
+	paths.differing += followed && followed != walked;
+	/* The comparison's own time must not count as time that Python had. */
+	if (path->ticks != ticks)
+		path->ticks = ma_cpu_ticks();
+}
+
 static void on_alloc(void)
 {
+	if (paths.on && !inside) {
+		inside = true;
+		compare_path();
+		inside = false;
+	}
 	if (inside || !sample_every || --sample_countdown)
 		return;
 	inside = true;
@@ -189,6 +233,62 @@ void shim_sample(uint32_t every)
 void shim_uninstall(void (*set)(int, struct allocator *))
 {
 	set(PYMEM_DOMAIN_OBJ, &next);
+}
+
+static uint32_t tsc_khz(void)
+{
+	struct timespec start, now;
+	uint64_t ticks = ma_cpu_ticks();
+	int64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		ns = (now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec;
+	} while (ns < 2000000);
+	return (uint32_t)((ma_cpu_ticks() - ticks) * 1000000 / (uint64_t)ns);
+}
+
+/* Gives the hook memory for paths. False: there is none. */
+bool shim_paths(void)
+{
+	void *memory = mmap(NULL, MA_HOOK_PATHS_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return false;
+	area->ident.tsc_khz = tsc_khz();
+	ma_hook_paths_init(memory);
+	paths.path = (struct ma_path *)((struct ma_call_tree *)memory + 1);
+	return true;
+}
+
+/* From now on each allocation is a comparison, or none is. */
+void shim_compare(bool on)
+{
+	paths.on = on;
+}
+
+/* One comparison, here. */
+void shim_compare_once(void)
+{
+	compare_path();
+}
+
+uint64_t shim_compared(void)
+{
+	return paths.compared;
+}
+
+/* Comparisons in which the path knew the site. */
+uint64_t shim_found(void)
+{
+	return paths.found;
+}
+
+uint64_t shim_differing(void)
+{
+	return paths.differing;
 }
 
 /* Nanoseconds of one shim_site at this depth, the best of several runs. */

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+import hook_frames_paths
 from hook_frames_area import QUALIFIED, VERSION, Tables, expected, line_of, line_table, name_of
 
 MAX_FRAMES = 1024
@@ -484,6 +485,28 @@ def walks_everywhere():
             assert name and filename and line >= 0 and offset % 2 == 0
 
 
+def paths():
+    """At every allocation, the site that the thread's path leads to is that of a walk."""
+    full = tables.counter("tables_full")
+    assert shim.shim_paths()
+    shim.shim_compare(True)
+    try:
+        for seed in range(2):
+            hook_frames_paths.everything(seed)
+        for situation in SITUATIONS[:SITUATIONS.index(walks_everywhere)]:
+            # Neither the stacks of recursion nor 20,000 code objects leave room in the tables.
+            if situation not in (recursion, finalizing, code_reuse):
+                situation()
+    finally:
+        shim.shim_compare(False)
+    hook_frames_paths.reborn_unseen(shim.shim_compare_once, 2000)
+    compared, found, differing = (getattr(shim, "shim_" + name)() for name in
+                                  ("compared", "found", "differing"))
+    assert tables.counter("tables_full") == full, "no room for stacks: the test shows nothing"
+    assert not differing, "%d of %d paths lead to another site than a walk" % (differing, compared)
+    assert found > compared / 2 > 20000, "%d of %d paths knew their site" % (found, compared)
+
+
 def full_tables():
     """The last of the tests: full tables lose stacks, never sites."""
     full, unknown = tables.counter("tables_full"), tables.counter("frames_unknown")
@@ -538,7 +561,8 @@ def finalizing():
 
 SITUATIONS = [nested, generators, coroutines, classes, cells, callbacks, nested_exec, signals, tracing,
               recursion, threads, strange_names, long_function, same_site, sub_interpreter,
-              foreign_thread, finalizing, code_reuse, same_source_again, walks_everywhere, full_tables]
+              foreign_thread, finalizing, code_reuse, same_source_again, walks_everywhere, paths,
+              full_tables]
 
 
 def bench():
@@ -565,6 +589,9 @@ def main():
     for library in (shim, nogil):
         library.shim_site.restype = ctypes.c_uint32
     shim.shim_bench.restype = ctypes.c_double
+    shim.shim_paths.restype = ctypes.c_bool
+    for name in ("compared", "found", "differing"):
+        getattr(shim, "shim_" + name).restype = ctypes.c_uint64
     shim.shim_area.restype = ctypes.c_void_p
     shim.shim_offsets.restype = ctypes.c_char_p
     address = lambda name: ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, name))

@@ -44,6 +44,18 @@ uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
 	return SITE;
 }
 
+uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
+{
+	(void)domain;
+	(void)thread_slot;
+	return 0;
+}
+
+uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
+{
+	return ma_hook_site(scratch, domain, thread_slot);
+}
+
 void ma_hook_code_freed(uint64_t address)
 {
 	codes_freed = address;

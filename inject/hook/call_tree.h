@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calling tree, for exact mode: each different stack is a node, whose parent is the same stack
+ * without its innermost frame. A thread that has its stack as nodes (path.h) needs one look-up for
+ * a call that was seen before, however deep it is. Nodes are named by what they hold, frame words
+ * of interned code objects, so they stay true for ever; none is taken out.
+ *
+ * Look-ups and additions take no lock. Any thread of the target, in a hook.
+ */
+#ifndef MA_HOOK_CALL_TREE_H
+#define MA_HOOK_CALL_TREE_H
+
+#include <stdint.h>
+
+#include "proto/area.h"
+
+enum {
+	MA_CALL_NODES = 1 << 18,
+	MA_CALL_DOMAINS = MA_DOMAIN_MALLOC, /* object, mem, malloc; a region is walked for */
+	MA_CALL_NONE = 0,                   /* no node: the tree is full here */
+	MA_CALL_ROOT = MA_CALL_NODES,       /* the stack without frames */
+};
+
+struct ma_call_node {
+	uint64_t word;   /* MA_FRAME of the innermost frame */
+	uint32_t parent; /* node, or MA_CALL_ROOT; 0 = free */
+	uint32_t stack;  /* id in the stack log; 0 = nothing was allocated here yet */
+	uint32_t site[MA_CALL_DOMAINS]; /* of the thread that asked last, by domain from 1; or 0 */
+	uint32_t reserved;
+};
+
+_Static_assert(sizeof(struct ma_call_node) == 32, "two nodes a cache line");
+
+/* Zeroed memory is an empty tree. */
+struct ma_call_tree {
+	struct ma_call_node nodes[MA_CALL_NODES];
+};
+
+/* The node of `parent` and one frame more, made if it is new. Of no node comes none. */
+uint32_t ma_call_tree_child(struct ma_call_tree *tree, uint32_t parent, uint64_t word);
+
+#endif

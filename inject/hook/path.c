@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Following a stack: frames are looked at from the innermost outwards until one is met that is in
+ * the path and where it was; what lies outside of it is compared as far as needed, and what lies
+ * inside of it is appended.
+ *
+ * Only frames that are known to be on the stack are read: a frame's address in the path is used
+ * after the frame inside of it was seen to name it as its caller.
+ *
+ * Whoever is thrown out of here (a signal handler's siglongjmp) leaves an empty path: `count` is 0
+ * while the path is worked at.
+ */
+#include "inject/hook/path.h"
+
+#include "inject/hook/cpu.h"
+#include "inject/hook/frame_look.h"
+#include "inject/hook/tables.h"
+
+/*
+ * Kind of a step. From 3.11 on it depends on a frame's owner, too, whether the frame is left out:
+ * it is compared where it did, and with generators, whose frames never are. Whether a call of the
+ * interpreter loop begins there is told by is_entry in 3.11; else by the frame further out.
+ */
+enum {
+	KIND_OWNER = 1 << 8,    /* the low byte is the owner, and must be the same */
+	KIND_LEFT_OUT = 1 << 9, /* runs no Python code */
+	KIND_ENTRY = 1 << 10,   /* its word says so */
+	KIND_IS_ENTRY = 16,     /* where 3.11's is_entry is; it must be the same, too */
+};
+
+/* Frames compared between two looks at whether the interpreter shuts down. */
+enum { FRAMES_A_LOOK = 16 };
+
+static uint16_t *find_slot(struct ma_path *path, uint64_t frame)
+{
+	return &path->find[(frame >> 3 ^ frame >> 13) % MA_PATH_FIND];
+}
+
+static bool is_finalizing(const struct ma_path_guide *guide)
+{
+	const uint64_t *word =
+		ma_py_at(guide->config->py_runtime + guide->config->layout.runtime_finalizing);
+
+	return __atomic_load_n(word, __ATOMIC_RELAXED) != 0;
+}
+
+/* Is the frame of this step, which is on the stack, where it was? Its code tells nothing that an
+ * instruction's address does not, from 3.11 on. */
+static inline __attribute__((always_inline)) bool is_there(const struct ma_py_layout *layout,
+							   bool objects, const struct ma_step *step)
+{
+	if (objects)
+		return ma_py_int(step->frame, layout->frame_position) == step->position &&
+		       ma_py_word(step->frame, layout->frame_code) == step->code;
+	return ma_py_word(step->frame, layout->frame_position) == step->position &&
+	       (!step->kind || ma_py_byte(step->frame, layout->frame_owner) == (uint8_t)step->kind);
+}
+
+/* Of an interpreter frame. */
+static uint32_t kind_of(const struct ma_py_layout *layout, uint64_t frame,
+			const struct ma_place *place)
+{
+	uint8_t owner = ma_py_byte(frame, layout->frame_owner);
+	uint32_t kind = 0;
+
+	if (layout->frame_is_entry != MA_PY_ABSENT)
+		kind = (uint32_t)ma_py_byte(frame, layout->frame_is_entry) << KIND_IS_ENTRY;
+	if (!place->code)
+		return kind | KIND_LEFT_OUT | KIND_OWNER | owner;
+	if (owner == layout->owner_generator)
+		kind |= KIND_OWNER | owner;
+	return kind | (place->entry ? KIND_ENTRY : 0);
+}
+
+/* A frame that is not in the path. False: it is nothing that a path can hold. */
+static inline __attribute__((always_inline)) bool look(const struct ma_path_guide *guide,
+						       bool objects, uint64_t frame,
+						       struct ma_step *step, uint64_t *previous)
+{
+	const struct ma_py_layout *layout = &guide->config->layout;
+	struct ma_place place;
+
+	if (is_finalizing(guide) || !ma_look_at_frame(layout, objects, frame, &place))
+		return false;
+	*previous = place.previous;
+	*step = (struct ma_step){
+		.frame = frame,
+		.position = objects ? ma_py_int(frame, layout->frame_position)
+				    : ma_py_word(frame, layout->frame_position),
+		.code = place.code,
+	};
+	if (!objects)
+		step->kind = kind_of(layout, frame, &place);
+	else if (place.entry)
+		step->kind = KIND_ENTRY;
+	if (!place.code)
+		return true;
+	step->node = ma_codes_find(&guide->area->tables, place.code);
+	return step->node && step->node != MA_CODE_UNSEEN && place.offset <= MA_OFFSET_MAX;
+}
+
+/* The word of a step that was just made, in the tables of the area. */
+static uint64_t word_of(const struct ma_py_layout *layout, bool objects, const struct ma_step *step)
+{
+	int64_t offset;
+
+	if (objects)
+		offset = (int64_t)(int32_t)step->position *
+			 (layout->position == MA_PY_LASTI_UNITS ? 2 : 1);
+	else
+		offset = (int64_t)(step->position - step->code - layout->code_instructions);
+	return MA_FRAME(step->node, offset < 0 ? 0 : offset) |
+	       (step->kind & KIND_ENTRY ? MA_FRAME_ENTRY : 0);
+}
+
+/* Appends the steps that lie at the end of the room, outermost first. */
+static inline __attribute__((always_inline)) void append(const struct ma_path_guide *guide,
+							 bool objects, struct ma_path *path,
+							 uint32_t count, uint32_t fresh)
+{
+	uint32_t node = count ? path->steps[count - 1].node : MA_CALL_ROOT;
+
+	for (uint32_t from = MA_MAX_PYTHON_FRAMES - fresh; from < MA_MAX_PYTHON_FRAMES;
+	     from++, count++) {
+		struct ma_step *step = &path->steps[count];
+
+		*step = path->steps[from];
+		if (!(step->kind & KIND_LEFT_OUT))
+			node = ma_call_tree_child(guide->tree, node,
+						  word_of(&guide->config->layout, objects, step));
+		step->node = node;
+		*find_slot(path, step->frame) = (uint16_t)count;
+	}
+}
+
+/* How many frames, beyond the innermost one that is where it was, can have changed. */
+static uint32_t changeable(const struct ma_path_guide *guide, struct ma_path *path, uint32_t at)
+{
+	uint32_t clock_ms;
+	uint64_t now, elapsed;
+
+	if (at <= MA_PATH_ALWAYS)
+		return at;
+	clock_ms = __atomic_load_n(&guide->area->control.clock_ms, __ATOMIC_RELAXED);
+	now = ma_cpu_ticks();
+	elapsed = now - path->ticks;
+	path->ticks = now;
+	if (clock_ms != path->clock_ms || elapsed > UINT32_MAX ||
+	    guide->frames_per_tick > UINT32_MAX) {
+		path->clock_ms = clock_ms;
+		return at;
+	}
+	return MA_PATH_ALWAYS + (uint32_t)(elapsed * guide->frames_per_tick >> 32);
+}
+
+/* Are the frames outside of step `at`, which is where it was, those of the path still? */
+static inline __attribute__((always_inline)) bool
+is_same_outside(const struct ma_path_guide *guide, bool objects, struct ma_path *path, uint32_t at)
+{
+	const struct ma_py_layout copy = guide->config->layout, *layout = &copy;
+	uint32_t left = changeable(guide, path, at);
+	const struct ma_step *step = &path->steps[at];
+
+	for (; step > path->steps && left; step--) {
+		if (left % FRAMES_A_LOOK == 0 && is_finalizing(guide))
+			return false;
+		/* To go on in a generator can take less than a call. */
+		left -= !(step->kind & KIND_OWNER);
+		if (ma_py_word(step->frame, layout->frame_previous) != step[-1].frame ||
+		    !is_there(layout, objects, step - 1))
+			return false;
+	}
+	return step > path->steps || !ma_py_word(step->frame, layout->frame_previous);
+}
+
+/*
+ * The step of this frame among the first `known` ones; else `known`. Mostly it is the last of them,
+ * or its caller.
+ */
+static uint32_t step_of(struct ma_path *path, uint64_t frame, uint32_t known)
+{
+	uint32_t at;
+
+	if (known && path->steps[known - 1].frame == frame)
+		return known - 1;
+	at = *find_slot(path, frame);
+	return at < known && path->steps[at].frame == frame ? at : known;
+}
+
+/*
+ * The steps of this stack, of which the first `known` of the path may be a part; 0 = it cannot be
+ * held. `frame` is the innermost one.
+ */
+static inline __attribute__((always_inline)) uint32_t follow(const struct ma_path_guide *guide,
+							     bool objects, struct ma_path *path,
+							     uint64_t frame, uint32_t known)
+{
+	const struct ma_py_layout *layout = &guide->config->layout;
+	uint32_t fresh = 0, at;
+
+	while (frame) {
+		at = step_of(path, frame, known);
+		if (at < known && is_there(layout, objects, &path->steps[at])) {
+			if (!is_same_outside(guide, objects, path, at))
+				return 0;
+			append(guide, objects, path, at + 1, fresh);
+			return at + 1 + fresh;
+		}
+		known = at;
+		if (fresh == MA_MAX_PYTHON_FRAMES - known ||
+		    !look(guide, objects, frame, &path->steps[MA_MAX_PYTHON_FRAMES - 1 - fresh],
+			  &frame))
+			return 0;
+		fresh++;
+	}
+	append(guide, objects, path, 0, fresh);
+	return fresh;
+}
+
+/* Follows; and once more from the beginning where the path was no help. */
+static inline __attribute__((always_inline)) uint32_t
+follow_again(const struct ma_path_guide *guide, bool objects, struct ma_path *path, uint64_t frame,
+	     uint32_t known)
+{
+	uint32_t count = known ? follow(guide, objects, path, frame, known) : 0;
+
+	return count ? count : follow(guide, objects, path, frame, 0);
+}
+
+bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path)
+{
+	uint64_t generation = __atomic_load_n(&guide->generation, __ATOMIC_RELAXED);
+	uint32_t known = path->count, flags = 0;
+	uint64_t state, frame = ma_frames_innermost(guide->config, &state, &flags);
+
+	path->count = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (!frame || flags)
+		return false;
+	if (path->state != state || path->generation != generation)
+		known = 0;
+	path->state = state;
+	path->generation = generation;
+	if (ma_frames_are_objects(&guide->config->layout))
+		known = follow_again(guide, true, path, frame, known);
+	else
+		known = follow_again(guide, false, path, frame, known);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	path->count = known;
+	return known != 0;
+}

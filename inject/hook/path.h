@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's path, for exact mode: its Python stack as it was when it last asked, outermost frame
+ * first, with the node of the calling tree for each. Most of a stack is the same from one
+ * allocation to the next; what is the same need not be read again, but it has to be known that it
+ * is.
+ *
+ * A frame is where it was if it holds the same position in the same code; the stack is the same
+ * from there outwards if that holds for every frame up to the outermost. No single frame tells: a
+ * caller can have gone on, and called what looks alike. But a caller goes on only after the frames
+ * inside it have returned, and those that look alike had to be called anew. So after a short time
+ * only so many frames can have changed, from the innermost one on, and those are compared:
+ * MA_PATH_ALWAYS, and one more for each MA_PATH_CALL_NS. A Python call and its return take several
+ * times as long (docs/performance.md); generators, which can be quicker, do not count. After a
+ * longer time all frames are compared. The one way to
+ * change a frame from inside is a debugger's jump: it is noticed with the daemon's next tick of the
+ * clock, at which all frames are compared as well.
+ *
+ * Thread context: as in site.h. A path belongs to one thread.
+ */
+#ifndef MA_HOOK_PATH_H
+#define MA_HOOK_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inject/hook/call_tree.h"
+#include "inject/hook/config.h"
+
+enum {
+	MA_PATH_ALWAYS = 24, /* frames that are always compared */
+	MA_PATH_CALL_NS = 2, /* less than any Python call and its return take */
+	MA_PATH_FIND = 1024,
+};
+
+struct ma_step {
+	uint64_t frame;    /* its address */
+	uint64_t position; /* the word, or before 3.11 the int, that says where it is */
+	uint64_t code;     /* its code object, or what it holds instead */
+	uint32_t node;     /* of the stack up to here; while the step is new, the code's id */
+	uint32_t kind;     /* what else must be the same, see path.c */
+};
+
+struct ma_path {
+	uint64_t state;              /* the thread state whose frames these are */
+	uint64_t generation;         /* of the code map */
+	uint64_t ticks;              /* when it was true */
+	uint32_t clock_ms;           /* when all of it was compared, as the daemon's clock has it */
+	uint32_t count;              /* steps; 0 = nothing is known */
+	uint16_t find[MA_PATH_FIND]; /* hash of a frame's address -> its step, or another */
+	struct ma_step steps[MA_MAX_PYTHON_FRAMES];
+};
+
+/* What is the same for all paths. */
+struct ma_path_guide {
+	struct ma_area *area;
+	const struct ma_hook_config *config;
+	struct ma_call_tree *tree;
+	uint64_t generation;      /* raised whenever the code map lost an entry */
+	uint64_t frames_per_tick; /* 2^32 / ticks of MA_PATH_CALL_NS; UINT64_MAX: unknown */
+};
+
+/*
+ * Makes the path what the calling thread's stack is now. False, with an empty path, when that is
+ * nothing that it can hold: no frames, too many, one that cannot be read, or one whose code object
+ * was not met before.
+ */
+bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path);
+
+/* Its node of the calling tree. The path is not empty. */
+static inline uint32_t ma_path_node(const struct ma_path *path)
+{
+	return path->steps[path->count - 1].node;
+}
+
+#endif
