@@ -94,12 +94,30 @@ static bool is_main_stack(const struct line *line)
 	return strcmp(line->name, "[stack]") == 0;
 }
 
-static bool is_stack(const struct line *line, bool guarded, uint64_t hint)
+/* The stacks that were known before, and the first that does not end below the line. */
+struct known {
+	struct ma_unwind_stack *stacks;
+	uint32_t count, next;
+};
+
+/*
+ * glibc 2.42 and later guard a thread's stack without a mapping of its own (MADV_GUARD_INSTALL), so
+ * that only a walk tells where one is; and it has to tell once, because the next hint is another's.
+ */
+static bool was_stack(struct known *known, const struct line *line)
+{
+	while (known->next < known->count && known->stacks[known->next].end <= line->start)
+		known->next++;
+	return known->next < known->count && known->stacks[known->next].start < line->end;
+}
+
+static bool is_stack(const struct line *line, bool guarded, uint64_t hint, struct known *known)
 {
 	if (line->inode || line->protection[0] != 'r' || line->protection[1] != 'w' ||
 	    line->protection[3] != 'p')
 		return false;
-	if (is_main_stack(line) || (hint >= line->start && hint < line->end))
+	if (is_main_stack(line) || (hint >= line->start && hint < line->end) ||
+	    was_stack(known, line))
 		return true;
 	/* Named mappings: "[anon: glibc: pthread stack: 4711]" and the like. */
 	return guarded && (!line->name[0] || strncmp(line->name, "[anon", 5) == 0);
@@ -124,12 +142,17 @@ bool ma_unwind_maps_parse(struct ma_unwind_maps *maps, char *text,
 	uint64_t below = 0; /* end of the mapping before */
 	struct head head = {0};
 	bool guard_below = false;
+	struct known known = {.count = maps->stack_count};
 	if (!maps->mapped)
 		maps->mapped = calloc(MA_UNWIND_MODULES, sizeof *maps->mapped);
 	if (!maps->stacks)
 		maps->stacks = calloc(MA_UNWIND_STACKS, sizeof *maps->stacks);
 	if (!maps->mapped || !maps->stacks)
 		return false;
+	known.stacks = malloc((known.count + 1) * sizeof *known.stacks);
+	if (!known.stacks)
+		return false;
+	memcpy(known.stacks, maps->stacks, known.count * sizeof *known.stacks);
 	maps->mapped_count = maps->stack_count = 0;
 	maps->interpreter_inode = 0;
 	for (char *next = text; next && *next;) {
@@ -146,11 +169,12 @@ bool ma_unwind_maps_parse(struct ma_unwind_maps *maps, char *text,
 		if (line.offset == 0 && line.inode)
 			head = (struct head){line.start, line.inode};
 		take_code(maps, &line, &head);
-		if (is_stack(&line, guard_below && below == line.start, hints->stack))
+		if (is_stack(&line, guard_below && below == line.start, hints->stack, &known))
 			take_stack(maps, &line, below);
 		guard_below = memcmp(line.protection, "---", 3) == 0;
 		below = line.end;
 	}
+	free(known.stacks);
 	return true;
 }
 

@@ -90,6 +90,15 @@ static void test_stacks(void **state)
 	parse(&maps, text, 0x7f0000912340);
 	assert_int_equal(maps.stack_count, 4);
 	assert_stack(&maps.stacks[1], 0x7f0000900000, 0x7f0000a00000);
+	/* from then on it is one, while it is there */
+	memcpy(text, text_of_a_process, sizeof text_of_a_process);
+	parse(&maps, text, 0);
+	assert_int_equal(maps.stack_count, 4);
+	assert_stack(&maps.stacks[1], 0x7f0000900000, 0x7f0000a00000);
+	memcpy(text, text_of_a_process, sizeof text_of_a_process);
+	memcpy(strstr(text, "7f0000900000-") + strlen("7f0000900000-7f0000a00000 "), "---p", 4);
+	parse(&maps, text, 0);
+	assert_int_equal(maps.stack_count, 3);
 	ma_unwind_maps_fini(&maps);
 	free(text);
 }
