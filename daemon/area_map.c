@@ -142,7 +142,7 @@ static void touch(void *start, uint64_t bytes)
 void ma_area_map_touch(struct ma_area_map *map)
 {
 	touch(map->area->rings, sizeof map->area->rings);
-	touch(map->area->filter, sizeof map->area->filter);
+	touch(&map->area->filter, sizeof map->area->filter);
 	touch(&map->area->live, sizeof map->area->live);
 }
 
@@ -158,7 +158,7 @@ void ma_area_map_shrink(struct ma_area_map *map)
 	if (!area)
 		return;
 	give_back(area->rings, sizeof area->rings);
-	give_back(area->filter, sizeof area->filter);
+	give_back(&area->filter, sizeof area->filter);
 	give_back(&area->live, sizeof area->live);
 	if (map->bytes > sizeof *area)
 		give_back(area + 1, map->bytes - sizeof *area);

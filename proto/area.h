@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 3,         /* raised by any change of a struct below */
+	MA_AREA_VERSION = 4,         /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
@@ -34,16 +34,17 @@ enum {
 	MA_MAX_FRAMES = 4096,        /* frames of one stack; deeper ones are cut and flagged */
 	MA_MAX_PYTHON_FRAMES = 1024, /* of them Python's; the rest is for native ones */
 	MA_SIZE_RATES = 8,           /* size classes, the last of them for all larger sizes */
-	MA_FILTER_WORDS = 1 << 16,   /* 64-bit words of the filter: 512 KiB */
-	MA_LIVE_BUCKETS = 1 << 14,   /* buckets of the live set; a power of two */
-	MA_LIVE_WAYS = 8,            /* entries of a bucket: one cache line of addresses */
-	MA_CODE_MAP = 1 << 16,       /* slots of the map code address -> code id */
-	MA_CODE_INDEX = 1 << 16,     /* slots of the map content hash -> code id */
-	MA_STACK_INDEX = 1 << 18,    /* slots of the map stack hash -> stack id */
-	MA_SITE_INDEX = 1 << 18,     /* slots of the map site key -> site id */
-	MA_SITES = 1 << 17,          /* sites, id 0 unused */
-	MA_STACK_WORDS = 1 << 22,    /* 64-bit words of the stack log: 32 MiB, sparse */
-	MA_CODE_WORDS = 1 << 22,     /* 64-bit words of the code log: 32 MiB, sparse */
+	MA_FILTER_FEW_WORDS = 1 << 10,  /* 64-bit words of the filter for few addresses: 8 KiB */
+	MA_FILTER_MANY_WORDS = 1 << 16, /* and of that for many: 512 KiB */
+	MA_LIVE_BUCKETS = 1 << 14,      /* buckets of the live set; a power of two */
+	MA_LIVE_WAYS = 8,               /* entries of a bucket: one cache line of addresses */
+	MA_CODE_MAP = 1 << 16,          /* slots of the map code address -> code id */
+	MA_CODE_INDEX = 1 << 16,        /* slots of the map content hash -> code id */
+	MA_STACK_INDEX = 1 << 18,       /* slots of the map stack hash -> stack id */
+	MA_SITE_INDEX = 1 << 18,        /* slots of the map site key -> site id */
+	MA_SITES = 1 << 17,             /* sites, id 0 unused */
+	MA_STACK_WORDS = 1 << 22,       /* 64-bit words of the stack log: 32 MiB, sparse */
+	MA_CODE_WORDS = 1 << 22,        /* 64-bit words of the code log: 32 MiB, sparse */
 };
 
 #define MA_AREA_MAGIC UINT64_C(0x616572615f616d01) /* "\1ma_area" in memory order */
@@ -376,6 +377,22 @@ struct ma_exact {
 	uint32_t regions[MA_SHADOW_REGIONS];
 };
 
+/*
+ * The filter: two tables of the same addresses (inject/hook/filter.h). Every free looks into one of
+ * them, and a program whose blocks are many and large has nothing else of ours in its caches by
+ * then: while there are few addresses, the small table serves.
+ */
+struct ma_filter {
+	uint32_t form; /* which table serves: 0, that for many, or MA_FILTER_FEW */
+	uint8_t pad0[60];
+	uint64_t entries; /* addresses that are in */
+	uint8_t pad1[56];
+	uint64_t words[MA_FILTER_MANY_WORDS + MA_FILTER_FEW_WORDS];
+};
+
+/* Bits 0..7: how many of an address's 16 bits do not count; bits 8..31: the table's first word. */
+#define MA_FILTER_FEW ((uint32_t)MA_FILTER_MANY_WORDS << 8 | 6)
+
 #define MA_PAGE_ALIGNED __attribute__((aligned(4096)))
 
 struct ma_area {
@@ -386,7 +403,7 @@ struct ma_area {
 	struct ma_thread threads[MA_THREAD_SLOTS];
 	struct ma_native_wants wants;
 	struct ma_ring rings[MA_RINGS] MA_PAGE_ALIGNED;
-	uint64_t filter[MA_FILTER_WORDS] MA_PAGE_ALIGNED;
+	struct ma_filter filter MA_PAGE_ALIGNED;
 	struct ma_live live MA_PAGE_ALIGNED;
 	struct ma_tables tables MA_PAGE_ALIGNED;
 	struct ma_exact exact MA_PAGE_ALIGNED; /* mapped in exact mode only */

@@ -9,6 +9,9 @@
  * addresses, 16 bits each; where more than four meet, only how many they are, below a top lane of
  * 0xffff, which every tag matches. A tag may be in a word twice. Whoever enters an address takes it
  * out once.
+ *
+ * Addresses are kept in two tables, of which one is looked into: while they are few, a small one.
+ * Either is right at any time, so that it does not matter when another thread sees the change.
  */
 #ifndef MA_HOOK_FILTER_H
 #define MA_HOOK_FILTER_H
@@ -21,9 +24,10 @@
 #define MA_FILTER_LANES   UINT64_C(0x0001000100010001)
 #define MA_FILTER_CROWDED (UINT64_C(0xffff) << 48)
 
-static inline uint64_t ma_filter_word(uint64_t hash)
+/* The number of a hash's word in the table of a form (struct ma_filter). */
+static inline uint32_t ma_filter_word(uint64_t hash, uint32_t form)
 {
-	return hash >> 48;
+	return ((uint32_t)(hash >> 48) >> (form & 31)) + (form >> 8);
 }
 
 static inline uint64_t ma_filter_tag(uint64_t hash)
@@ -39,7 +43,9 @@ static inline uint64_t ma_filter_tag(uint64_t hash)
 static inline bool ma_filter_may_hold(const struct ma_area *area, uint64_t address)
 {
 	uint64_t hash = ma_address_hash(address);
-	uint64_t word = __atomic_load_n(&area->filter[ma_filter_word(hash)], __ATOMIC_RELAXED);
+	uint32_t form = __atomic_load_n(&area->filter.form, __ATOMIC_RELAXED);
+	uint64_t word =
+		__atomic_load_n(&area->filter.words[ma_filter_word(hash, form)], __ATOMIC_RELAXED);
 	uint64_t difference = word ^ ma_filter_tag(hash) * MA_FILTER_LANES;
 
 	uint64_t different = (difference + 0x7fff * MA_FILTER_LANES) & 0x8000 * MA_FILTER_LANES;

@@ -170,8 +170,9 @@ static struct ma_area *map_area(void)
 
 static void unmap_empty(struct ma_area *area)
 {
-	for (uint32_t i = 0; i < MA_FILTER_WORDS; i++)
-		assert_int_equal(area->filter[i], 0);
+	for (uint32_t i = 0; i < MA_FILTER_FEW_WORDS + MA_FILTER_MANY_WORDS; i++)
+		assert_int_equal(area->filter.words[i], 0);
+	assert_int_equal(area->filter.entries, 0);
 	munmap(area, MA_AREA_SAMPLED_BYTES);
 }
 
@@ -201,13 +202,40 @@ static void test_filter(void **state)
 	unmap_empty(area);
 }
 
+/* From few addresses to many and back: none is lost, and few are enough for the small table. */
+static void test_filter_forms(void **state)
+{
+	struct ma_area *area = map_area();
+	uint32_t wrong = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < MA_FILTER_FEW_WORDS; i++)
+		ma_filter_add(area, UINT64_C(0x7f1234560000) + i * 112);
+	assert_int_equal(area->filter.form, MA_FILTER_FEW);
+	for (uint64_t i = 0; i < 1000000; i++)
+		wrong += ma_filter_may_hold(area, UINT64_C(0x560000000000) + i * 32);
+	assert_true(wrong < 1000000 / 100);
+	ma_filter_add(area, 0x1000);
+	assert_int_equal(area->filter.form, 0);
+	for (uint64_t i = 0; i < MA_FILTER_FEW_WORDS; i++) {
+		assert_true(ma_filter_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
+		ma_filter_remove(area, UINT64_C(0x7f1234560000) + i * 112);
+		assert_true(ma_filter_may_hold(area, 0x1000));
+	}
+	assert_int_equal(area->filter.entries, 1);
+	assert_int_equal(area->filter.form, MA_FILTER_FEW);
+	ma_filter_remove(area, 0x1000);
+	unmap_empty(area);
+}
+
 /* The n-th address that shares a word with address 0x1000, some of them its tag as well. */
 static uint64_t neighbour(uint32_t n)
 {
-	uint64_t word = ma_filter_word(ma_address_hash(0x1000)), address = 0x1000;
+	uint64_t word = ma_filter_word(ma_address_hash(0x1000), 0), address = 0x1000;
 
+	/* Words of the large table that are the same are the same in the small one. */
 	while (n)
-		n -= ma_filter_word(ma_address_hash(address += 16)) == word;
+		n -= ma_filter_word(ma_address_hash(address += 16), 0) == word;
 	return address;
 }
 
@@ -299,6 +327,7 @@ int main(void)
 		cmocka_unit_test_setup(test_full, make),
 		cmocka_unit_test_setup(test_threads, make),
 		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_filter_forms),
 		cmocka_unit_test(test_crowded_word),
 		cmocka_unit_test(test_filter_threads),
 		cmocka_unit_test(test_slots),
