@@ -7,6 +7,7 @@ machine may be busy, and what it does to one it does to the other. Nothing is ju
 
 import argparse
 import json
+import signal
 import sys
 
 import attach_speed
@@ -74,8 +75,14 @@ def run_parts(given, tools, results, progress):
                                      else part.text(found)), flush=True)
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     given = arguments_of()
+    # Where SIGINT is ignored, as in a shell's background, this is how one interrupts us.
+    signal.signal(signal.SIGTERM, interrupt)
     progress = Progress()
     results = {"machine": machine(PROGRAM), "pairs": given.pairs, "scale": given.scale, "parts": []}
     for key, value in results["machine"].items():
