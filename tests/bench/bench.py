@@ -65,7 +65,7 @@ def run_parts(given, tools, results, progress):
             label = python.label if python else None
             try:
                 found = part.measure(given, python, tools, progress)
-            except Failed as error:
+            except (Failed, AssertionError) as error:
                 found = {"failed": str(error)}
             progress.clear()
             results["parts"].append({"part": name, "python": label,

@@ -162,6 +162,7 @@ def round_of(target, ways, tools, run, settle):
         bare = {key: (before[key] + after[key]) / 2 for key in before}
         found[way.name] = {"cpu": with_it["cpu"] / bare["cpu"],
                            "wall": with_it["wall"] / bare["wall"], "bare": bare["cpu"],
-                           "seconds": with_it["cpu"], "said": said}
+                           "seconds": with_it["cpu"], "core": with_it["cpu"] / with_it["wall"],
+                           "said": said}
         before = after
     return found

@@ -54,14 +54,18 @@ def text(found):
 
 
 def said(found):
-    """What memattach itself says of the runs by default, beside what was measured from outside."""
-    table = Table("workload, default", "measured added, %", "it says, %", "interval, KiB",
+    """What memattach itself says of the runs by default, beside what was measured from outside.
+
+    It speaks of a core; where the process got only a part of one, that is put right here.
+    """
+    table = Table("workload, default", "measured, % of its CPU time", "it says, %", "interval, KiB",
                   "samples", "drops", "daemon, % of a core", "exact: part of memray's added time")
     for name, rounds in found["rounds"].items():
         runs = [one["default"] for one in rounds]
         heard = [run["said"] for run in runs]
-        table.add(name, Spread([PERCENT * (run["cpu"] - 1) for run in runs]).text("%.1f"),
-                  Spread([PERCENT * one["cost_ratio"] for one in heard]).text("%.1f"),
+        table.add(name, Spread([PERCENT * (1 - 1 / run["cpu"]) for run in runs]).text("%.1f"),
+                  Spread([PERCENT * run["said"]["cost_ratio"] / run["core"]
+                          for run in runs]).text("%.1f"),
                   Spread([one["interval_bytes"] / 1024 for one in heard]).text("%.0f"),
                   Spread([one["samples"] for one in heard]).text("%.0f"),
                   Spread([one["drops"] for one in heard]).text("%.0f"),
