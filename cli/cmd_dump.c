@@ -69,7 +69,8 @@ static int fetch_and_write(struct ma_tracking *tracking, struct destination *des
 			   size_t *size, struct ma_error *error)
 {
 	Memattach__Reply *reply = NULL;
-	int code = ma_client_snapshot(&tracking->client, pid, &reply, error);
+	int code = ma_client_snapshot(&tracking->client, pid, !tracking->options->no_native, &reply,
+				      error);
 	if (code)
 		return code;
 	*size = reply->snapshot.len;
@@ -128,6 +129,7 @@ int ma_cmd_dump(const struct ma_options *options)
 	struct ma_target *target = &tracking.targets.list[0];
 	if (!target->error.code)
 		ma_tracking_watch(&tracking, options->wait_ms, "watching");
+	ma_tracking_await_names(&tracking);
 	if (!target->error.code) {
 		if (fetch_and_write(&tracking, &destination, target->pid, &size, &error))
 			ma_tracking_fail(&tracking, target, &error);

@@ -76,7 +76,8 @@ static int show(struct ma_tracking *tracking, struct page *page, const struct ma
 	Memattach__Reply *snapshot = NULL, *sessions = NULL;
 	Memattach__Profile *profile = NULL;
 	struct ma_snapshot_state state;
-	int code = ma_client_snapshot(&tracking->client, pid, &snapshot, error);
+	int code = ma_client_snapshot(&tracking->client, pid, !tracking->options->no_native,
+				      &snapshot, error);
 	if (!code)
 		code = ma_snapshot_parse(snapshot->snapshot.data, snapshot->snapshot.len, &profile,
 					 &state, error);
@@ -127,6 +128,7 @@ int ma_cmd_summary(const struct ma_options *options)
 	begin_page(&page, options);
 	ma_tracking_begin(&tracking, options);
 	ma_tracking_watch(&tracking, options->wait_ms, "watching");
+	ma_tracking_await_names(&tracking);
 	for (size_t i = 0; i < tracking.targets.count; i++) {
 		struct ma_target *target = &tracking.targets.list[i];
 		struct ma_error error = {0};

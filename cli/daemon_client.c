@@ -303,7 +303,7 @@ int ma_client_sessions(struct ma_client *client, pid_t pid, Memattach__Reply **r
 	return 0;
 }
 
-int ma_client_snapshot(struct ma_client *client, pid_t pid, Memattach__Reply **reply,
+int ma_client_snapshot(struct ma_client *client, pid_t pid, bool native, Memattach__Reply **reply,
 		       struct ma_error *error)
 {
 	Memattach__Request request = MEMATTACH__REQUEST__INIT;
@@ -311,6 +311,7 @@ int ma_client_snapshot(struct ma_client *client, pid_t pid, Memattach__Reply **r
 	char doing[64];
 	snprintf(doing, sizeof doing, "asking the daemon for the heap of %d", (int)pid);
 	query.pid = pid;
+	query.without_native = !native;
 	request.what_case = MEMATTACH__REQUEST__WHAT_SNAPSHOT;
 	request.snapshot = &query;
 	return ask(client, &request, NULL, 0, MEMATTACH__REPLY__REPLY_SNAPSHOT, reply, doing,

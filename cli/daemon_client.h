@@ -49,8 +49,8 @@ int ma_client_detached(struct ma_client *client, pid_t pid, struct ma_error *err
  * that the daemon does not know gives no session and no error. */
 int ma_client_sessions(struct ma_client *client, pid_t pid, Memattach__Reply **reply,
 		       struct ma_error *error);
-/* *reply holds a snapshot. */
-int ma_client_snapshot(struct ma_client *client, pid_t pid, Memattach__Reply **reply,
+/* *reply holds a snapshot; native: with native frames. */
+int ma_client_snapshot(struct ma_client *client, pid_t pid, bool native, Memattach__Reply **reply,
 		       struct ma_error *error);
 int ma_client_dismiss(struct ma_client *client, pid_t pid, struct ma_error *error);
 int ma_client_configure(struct ma_client *client, const Memattach__Configure *configure,

@@ -21,6 +21,7 @@ static const uint64_t least_age_ns = 1000000000;
 struct frame {
 	uint64_t function; /* id, 0 = none */
 	int64_t line;
+	uint64_t mapping; /* id of a native one's, 0 = none */
 };
 
 /* A sample, with what it is sorted by. */
@@ -30,30 +31,101 @@ struct entry {
 	size_t sample;
 };
 
-/* The frame that is `depth` frames out, {0} when the stack is shorter. */
+/* Python functions have no name of the linker's. */
+static bool is_native(const Memattach__Profile *profile, uint64_t function)
+{
+	return function && function <= profile->n_function &&
+	       profile->function[function - 1]->system_name != 0;
+}
+
+/* One after the other, innermost first: zero-initialise but for profile and sample. */
+struct walk {
+	const Memattach__Profile *profile;
+	const Memattach__Sample *sample;
+	size_t location, line;
+};
+
+/* The next frame outwards, {0} when there is none. */
+static struct frame next_frame(struct walk *walk)
+{
+	while (walk->location < walk->sample->n_location_id) {
+		uint64_t id = walk->sample->location_id[walk->location];
+		if (id && id <= walk->profile->n_location) {
+			const Memattach__Location *location = walk->profile->location[id - 1];
+			if (walk->line < location->n_line) {
+				const Memattach__Line *line = location->line[walk->line++];
+				return (struct frame){line->function_id, line->line,
+						      location->mapping_id};
+			}
+		}
+		walk->location++;
+		walk->line = 0;
+	}
+	return (struct frame){0};
+}
+
+static bool has_python(const Memattach__Profile *profile, const Memattach__Sample *sample)
+{
+	struct walk walk = {.profile = profile, .sample = sample};
+	for (struct frame frame; (frame = next_frame(&walk)).function;)
+		if (!is_native(profile, frame.function))
+			return true;
+	return false;
+}
+
+/* The frame that is `depth` frames out, of Python's alone where there are any; {0} when the stack
+ * is shorter. */
 static struct frame frame_at(const Memattach__Profile *profile, const Memattach__Sample *sample,
 			     size_t depth)
 {
-	for (size_t i = 0; i < sample->n_location_id; i++) {
-		uint64_t id = sample->location_id[i];
-		if (!id || id > profile->n_location)
+	struct walk walk = {.profile = profile, .sample = sample};
+	bool python = has_python(profile, sample);
+	for (struct frame frame; (frame = next_frame(&walk)).function;) {
+		if (python && is_native(profile, frame.function))
 			continue;
-		const Memattach__Location *location = profile->location[id - 1];
-		if (depth < location->n_line)
-			return (struct frame){location->line[depth]->function_id,
-					      location->line[depth]->line};
-		depth -= location->n_line;
+		if (depth-- == 0)
+			return frame;
 	}
 	return (struct frame){0};
 }
 
 static struct ma_place place_of(const Memattach__Profile *profile, struct frame frame)
 {
+	const char *module = "";
 	if (!frame.function || frame.function > profile->n_function)
-		return (struct ma_place){"", "", 0};
+		return (struct ma_place){"", "", 0, ""};
 	const Memattach__Function *function = profile->function[frame.function - 1];
+	if (is_native(profile, frame.function))
+		module = "?";
+	if (module[0] && frame.mapping && frame.mapping <= profile->n_mapping)
+		module = ma_snapshot_string(profile, profile->mapping[frame.mapping - 1]->filename);
 	return (struct ma_place){ma_snapshot_string(profile, function->name),
-				 ma_snapshot_string(profile, function->filename), frame.line};
+				 ma_snapshot_string(profile, function->filename), frame.line,
+				 module};
+}
+
+/* Is a native function known by more than where it is ("libfoo.so+0x1234")? */
+static bool has_name(const Memattach__Profile *profile, uint64_t function)
+{
+	return !strstr(ma_snapshot_string(profile, profile->function[function - 1]->name), "+0x");
+}
+
+/* The native frames inside the innermost Python one: the first (of those with a name, if any) and
+ * the last of them. false: there are none. */
+static bool native_ends(const Memattach__Profile *profile, const Memattach__Sample *sample,
+			struct frame *leaf, struct frame *entry)
+{
+	struct walk walk = {.profile = profile, .sample = sample};
+	struct frame frame;
+	*leaf = *entry = (struct frame){0};
+	while ((frame = next_frame(&walk)).function && is_native(profile, frame.function)) {
+		if (!leaf->function ||
+		    (has_name(profile, frame.function) && !has_name(profile, leaf->function)))
+			*leaf = frame;
+		*entry = frame;
+	}
+	/* All of a stack without Python is in the rows' places already. */
+	return leaf->function && frame.function;
 }
 
 /* What stands in for the place of a site without any frame. */
@@ -63,7 +135,7 @@ static struct ma_place nowhere(uint32_t flags)
 			   : flags & MA_STACK_FINALIZING ? "(interpreter shutting down)"
 			   : flags & MA_STACK_FOREIGN    ? "(sub-interpreter)"
 							 : "(stack not known)";
-	return (struct ma_place){name, "", 0};
+	return (struct ma_place){name, "", 0, ""};
 }
 
 static int compare_frames(struct frame a, struct frame b)
@@ -205,6 +277,35 @@ static struct ma_place own_place(const Memattach__Profile *profile, size_t sampl
 	}
 }
 
+/* Names the native code below a line by its heaviest sample, and adds up what came the same way. */
+static void name_native(struct ma_heap_row *row, const Memattach__Profile *profile,
+			const struct entry *entries, size_t count)
+{
+	struct frame leaf, entry, other, heaviest = {0};
+	double most = -1, through = 0;
+	for (size_t i = 0; i < count; i++) {
+		const Memattach__Sample *sample = profile->sample[entries[i].sample];
+		double live = (double)sample->value[MA_VALUE_INUSE_SPACE];
+		if (live <= most || !native_ends(profile, sample, &leaf, &entry))
+			continue;
+		most = live;
+		heaviest = entry;
+		row->native.entry = place_of(profile, entry);
+		row->native.leaf = place_of(profile, leaf);
+	}
+	if (!heaviest.function) {
+		row->native.entry = row->native.leaf = (struct ma_place){"", "", 0, ""};
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		const Memattach__Sample *sample = profile->sample[entries[i].sample];
+		if (native_ends(profile, sample, &other, &entry) &&
+		    entry.function == heaviest.function)
+			through += (double)sample->value[MA_VALUE_INUSE_SPACE];
+	}
+	row->native.share = row->figures.live.value > 0 ? through / row->figures.live.value : 1;
+}
+
 /* Fills a row from the entries of one place, which are sorted by caller. */
 static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
 		     const struct entry *entries, size_t count)
@@ -238,8 +339,9 @@ static void make_row(struct ma_heap_row *row, const Memattach__Profile *profile,
 			row->caller = place_of(profile, caller);
 		}
 	}
+	name_native(row, profile, entries, count);
 	row->caller_share = row->figures.live.value > 0 ? best / row->figures.live.value : 1;
-	row->own = (struct ma_place){"", "", 0};
+	row->own = (struct ma_place){"", "", 0, ""};
 	if (row->caller.function[0] && !ma_display_own_code(row->place.file) &&
 	    !ma_display_own_code(row->caller.file))
 		row->own = own_place(profile, heaviest);

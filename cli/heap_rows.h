@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The lines of a program that hold its heap: the sites of a snapshot, added up by the innermost
- * line (function, file, line) and ranked. A pure function of a snapshot.
+ * line of Python (function, file, line; where there is no Python, of native code) and ranked. A
+ * pure function of a snapshot.
  */
 #ifndef MA_CLI_HEAP_ROWS_H
 #define MA_CLI_HEAP_ROWS_H
@@ -15,9 +16,18 @@
 /* A place in the program. Strings are borrowed from the profile (or literals), not escaped. */
 struct ma_place {
 	const char
-		*function; /* "Cache.put"; a name in parentheses where there is no Python frame */
-	const char *file;  /* "" when there is none */
-	int64_t line;      /* 0: not known */
+		*function;  /* "Cache.put"; a name in parentheses where there is no Python frame */
+	const char *file;   /* "" when there is none */
+	int64_t line;       /* 0: not known */
+	const char *module; /* of native code: the object it is in, "?": none; "" for Python */
+};
+
+/* How a line came to the allocator through native code. */
+struct ma_native_path {
+	struct ma_place entry; /* what Python called; function "" when there is no native code */
+	struct ma_place
+		leaf; /* what asked for the memory; the same when there is nothing between */
+	double share; /* of the row's live bytes that came through this entry, 0 .. 1 */
 };
 
 /* Estimates of bytes and of counts, each with what its interval needs. */
@@ -35,6 +45,7 @@ struct ma_heap_row {
 				 * caller is; function "" when there is none or no need */
 	double caller_share;    /* of the row's live bytes that came through this caller, 0 .. 1 */
 	size_t callers;         /* how many there are */
+	struct ma_native_path native; /* below the line: the heaviest */
 	struct ma_heap_figures figures;
 	double rank_bytes; /* what the rows are ranked by, before the live bytes */
 };

@@ -159,6 +159,26 @@ static void write_place(struct ma_json *json, const struct ma_place *place)
 	ma_json_string(json, "function", place->function);
 	ma_json_string(json, "file", place->file);
 	ma_json_integer(json, "line", place->line);
+	ma_json_string(json, "kind", place->module[0] ? "native" : "python");
+	if (place->module[0])
+		ma_json_string(json, "module", place->module);
+}
+
+static void write_native(struct ma_json *json, const struct ma_native_path *native)
+{
+	if (!native->entry.function[0]) {
+		ma_json_null(json, "native");
+		return;
+	}
+	ma_json_begin_object(json, "native");
+	ma_json_begin_object(json, "entry");
+	write_place(json, &native->entry);
+	ma_json_end_object(json);
+	ma_json_begin_object(json, "leaf");
+	write_place(json, &native->leaf);
+	ma_json_end_object(json);
+	ma_json_real(json, "share", native->share);
+	ma_json_end_object(json);
 }
 
 static void write_caller(struct ma_json *json, const struct ma_heap_row *row)
@@ -188,6 +208,7 @@ static void write_lines(struct ma_json *json, const struct ma_summary *summary)
 		ma_json_begin_object(json, NULL);
 		write_place(json, &rows.rows[i].place);
 		write_caller(json, &rows.rows[i]);
+		write_native(json, &rows.rows[i].native);
 		write_figures(json, &rows.rows[i].figures);
 		ma_json_end_object(json);
 	}

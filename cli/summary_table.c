@@ -77,6 +77,22 @@ static void write_file(struct ma_text *text, const struct ma_place *place)
 		ma_text_addf(text, ":%lld", (long long)place->line);
 }
 
+/* "_multiarray_umath" of the path of an extension, "libfoo" of a library's. */
+static void write_module(struct ma_text *text, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash && slash[1] ? slash + 1 : path;
+	struct ma_text plain = {0};
+	const char *end = strstr(name, ".cpython-");
+	if (!end)
+		end = strstr(name, ".abi3.");
+	if (!end)
+		end = strstr(name, ".so");
+	ma_text_add_bytes(&plain, name, end && end > name ? (size_t)(end - name) : strlen(name));
+	ma_display_escape(text, ma_text_string(&plain));
+	ma_text_fini(&plain);
+}
+
 /* A place in two columns. The path is cut on the left: its end says more. Returns the columns taken
  * from the site column on. */
 static unsigned write_place(const struct table *table, const char *prefix,
@@ -87,6 +103,8 @@ static unsigned write_place(const struct table *table, const char *prefix,
 	ma_display_escape(&function, place->function);
 	if (place->file[0])
 		write_file(&file, place);
+	else if (place->module[0])
+		write_module(&file, place->module);
 	unsigned width = file.length ? table->function_width
 				     : table->function_width + SITE_GAP + table->file_width;
 	unsigned taken = ma_display_add_start(table->text, ma_text_string(&function), width);
@@ -131,12 +149,45 @@ static void write_outer(const struct table *table, const char *prefix, const str
 	ma_text_add(table->text, "\n");
 }
 
+/* What the line called, and what in there asked for the memory: "> zeros > calloc (numpy)". */
+static void write_native(const struct table *table, const struct ma_native_path *native)
+{
+	struct ma_text path = {0}, module = {0};
+	bool color = table->summary->color;
+	unsigned room = table->function_width + SITE_GAP + table->file_width;
+	if (!native->entry.function[0])
+		return;
+	ma_text_add(&path, "> ");
+	ma_display_escape(&path, native->entry.function);
+	if (strcmp(native->leaf.function, native->entry.function) != 0) {
+		ma_text_add(&path, " > ");
+		ma_display_escape(&path, native->leaf.function);
+	}
+	if (native->leaf.module[0]) {
+		ma_text_add(&module, "  (");
+		write_module(&module, native->leaf.module);
+		ma_text_add(&module, ")");
+	}
+	unsigned taken = ma_display_columns(ma_text_string(&module));
+	ma_text_repeat(table->text, ' ', table->site_column);
+	ma_style_begin(table->text, color, MA_STYLE_FAINT);
+	/* Long names of templates are cut before the module is. */
+	ma_display_add_start(table->text, ma_text_string(&path), room > taken ? room - taken : 0);
+	if (room > taken && module.length)
+		ma_text_add(table->text, ma_text_string(&module));
+	ma_style_end(table->text, color, MA_STYLE_FAINT);
+	ma_text_add(table->text, "\n");
+	ma_text_fini(&path);
+	ma_text_fini(&module);
+}
+
 static void write_row(const struct table *table, const struct ma_heap_row *row)
 {
 	char remark[96] = "";
 	write_numbers(table, &row->figures);
 	write_place(table, "", &row->place);
 	ma_text_add(table->text, "\n");
+	write_native(table, &row->native);
 	if (row->callers > 1)
 		snprintf(remark, sizeof remark, "  (%s of it, %zu callers)",
 			 ma_format_share(row->caller_share).text, row->callers);
@@ -162,7 +213,9 @@ static unsigned place_columns(const struct ma_place *place, const char *prefix)
 	struct ma_text escaped = {0};
 	ma_text_add(&escaped, prefix);
 	ma_display_escape(&escaped, place->function);
-	unsigned taken = place->file[0] ? ma_display_columns(ma_text_string(&escaped)) : 0;
+	unsigned taken = place->file[0] || place->module[0]
+				 ? ma_display_columns(ma_text_string(&escaped))
+				 : 0;
 	ma_text_fini(&escaped);
 	return taken;
 }

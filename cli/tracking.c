@@ -19,7 +19,12 @@
 #include "cli/terminal.h"
 #include "proto/area.h"
 
-enum { WATCH_STEP_MS = 200 };
+enum {
+	WATCH_STEP_MS = 200,
+	NAMES_MS = 30000, /* the longest wait for names; what is not there then has none */
+	NAMES_BAR_MS = 500,
+	NAMES_STEP_MS = 50,
+};
 
 static uint64_t monotonic_ms(void)
 {
@@ -360,6 +365,47 @@ void ma_tracking_watch(struct ma_tracking *tracking, uint64_t wait_ms, const cha
 	}
 	if (begun)
 		ma_progress_end(&progress);
+}
+
+/* How many names the daemon still looks up. */
+static int count_pending(struct ma_tracking *tracking, uint32_t *pending, struct ma_error *error)
+{
+	Memattach__Reply *reply = NULL;
+	int code = ma_client_sessions(&tracking->client, 0, &reply, error);
+	*pending = 0;
+	if (code)
+		return code;
+	for (size_t i = 0; i < tracking->targets.count; i++) {
+		const struct ma_target *target = &tracking->targets.list[i];
+		const Memattach__Session *session = ma_tracking_session(reply, target->pid);
+		if (!target->error.code && session && session->names_pending > *pending)
+			*pending = session->names_pending;
+	}
+	ma_client_free_reply(reply);
+	return 0;
+}
+
+void ma_tracking_await_names(struct ma_tracking *tracking)
+{
+	struct ma_error ignored;
+	struct ma_progress progress;
+	uint64_t start_ms = monotonic_ms(), done_ms = 0;
+	uint32_t pending;
+	if (tracking->options->no_native || ma_client_is_gone(&tracking->client))
+		return;
+	ma_progress_begin(&progress, isatty(STDERR_FILENO) && !tracking->options->quiet,
+			  "reading names", NAMES_MS);
+	while (!ma_interrupt_seen() && done_ms < NAMES_MS &&
+	       count_pending(tracking, &pending, &ignored) == 0 && pending) {
+		char note[64];
+		snprintf(note, sizeof note, "%u native functions to go", pending);
+		/* What takes no time needs no bar. */
+		if (done_ms >= NAMES_BAR_MS)
+			ma_progress_update(&progress, done_ms, note);
+		ma_interrupt_sleep_ms(NAMES_STEP_MS);
+		done_ms = monotonic_ms() - start_ms;
+	}
+	ma_progress_end(&progress);
 }
 
 bool ma_tracking_ends_now(const struct ma_tracking *tracking)

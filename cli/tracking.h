@@ -26,6 +26,11 @@ void ma_tracking_begin(struct ma_tracking *tracking, const struct ma_options *op
  * label is for the progress bar, NULL: none. */
 void ma_tracking_watch(struct ma_tracking *tracking, uint64_t wait_ms, const char *label);
 
+/* Waits until the daemon has looked up the names of native functions, a bar meanwhile. Ctrl-C and
+ * half a minute end it: what has no name by then is shown without native code, or by its address.
+ */
+void ma_tracking_await_names(struct ma_tracking *tracking);
+
 /* Are targets to be detached when the command ends, and at once? */
 bool ma_tracking_ends_now(const struct ma_tracking *tracking);
 

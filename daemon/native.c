@@ -164,11 +164,22 @@ void ma_native_scan(struct ma_native *native)
 			submit(native, i);
 }
 
+void ma_native_finish(struct ma_native *native)
+{
+	uint32_t before;
+	do {
+		before = native->scanned;
+		ma_native_scan(native);
+	} while (native->scanned != before && native->scanned != SCANNED_ALL);
+	native->over = true;
+}
+
 uint32_t ma_native_pending(const struct ma_native *native)
 {
 	if (!native->cache)
 		return 0;
-	return native->cache->pending + (native->scanned < stack_end(native) ? 1 : 0);
+	return native->cache->pending +
+	       (!native->over && native->scanned < stack_end(native) ? 1 : 0);
 }
 
 struct ma_native_frame ma_native_frame(const struct ma_native *native, uint64_t frame)
@@ -184,6 +195,8 @@ struct ma_native_frame ma_native_frame(const struct ma_native *native, uint64_t 
 		found.address -= found.module->bias;
 	if (found.module && native->cache && native->place_of_frame.used < FRAMES_MAX)
 		place = ma_idmap_find(&native->place_of_frame, frame);
+	if (place == MA_IDMAP_NONE && native->over)
+		place = 0;
 	if (place != MA_IDMAP_NONE)
 		found.place =
 			ma_native_cache_get(native->cache, place ? place - 1 : MA_NATIVE_NONE);

@@ -35,6 +35,7 @@ struct ma_native {
 	struct ma_idmap file_of_module;
 	struct ma_idmap place_of_frame;
 	uint32_t scanned; /* stacks below this id were gone through */
+	bool over;        /* and no more will be */
 	struct ma_symbol_job *jobs[MA_NATIVE_OPEN_JOBS];
 	uint32_t job_modules[MA_NATIVE_OPEN_JOBS];
 	struct ma_native_scratch *scratch;
@@ -49,6 +50,9 @@ void ma_native_fini(struct ma_native *native);
 /* Goes through stacks that are new, and has the names of their frames looked up; some hundred
  * stacks a call. */
 void ma_native_scan(struct ma_native *native);
+
+/* The target is about to go: goes through what is left, as far as there is room. */
+void ma_native_finish(struct ma_native *native);
 
 /* How many addresses are still being looked up, those of other targets among them; not 0 either
  * while there are stacks to go through. */

@@ -48,7 +48,7 @@ static void give_back(struct ma_session *session, bool hook_gone)
 	session->ingest = counts;
 	ma_settle_fini(&session->settle);
 	/* The last moment at which the process may still have its files. */
-	ma_native_scan(&session->native);
+	ma_native_finish(&session->native);
 	ma_unwind_keeper_fini(&session->unwind);
 	session->modules.proc_fd = -1;
 	if (session->process_open)

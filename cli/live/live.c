@@ -135,7 +135,8 @@ static void dump(struct live *live, uint64_t now_ms)
 	if (!code) {
 		code = connect_again(live, &error);
 		if (!code)
-			code = ma_client_snapshot(&live->tracking->client, live->model.pid, &reply,
+			code = ma_client_snapshot(&live->tracking->client, live->model.pid,
+						  !live->tracking->options->no_native, &reply,
 						  &error);
 		if (!code)
 			code = ma_output_file_finish(&file, reply->snapshot.data,

@@ -148,17 +148,23 @@ class Decoder:
 
 
 class Site:
-    """One sample: its frames, innermost first, its six values, its labels and its detail."""
+    """One sample: its frames, innermost first, its six values, its labels and its detail.
 
-    def __init__(self, frames, values, labels, detail):
-        self.frames = frames
+    A frame is (function, file, line); `frames` are Python's where there are any, `all_frames` are
+    (function, file, line, path of the module) with the native ones, whose module is not None.
+    """
+
+    def __init__(self, all_frames, values, labels, detail):
+        self.all_frames = all_frames
+        self.frames = [frame[:3] for frame in all_frames if frame[3] is None] or \
+            [frame[:3] for frame in all_frames]
         self.values = values
         self.labels = labels
         self.detail = detail
 
     @property
     def line(self):
-        """(file name without its folder, line) of the innermost frame."""
+        """(file name without its folder, line) of the innermost Python frame."""
         if not self.frames:
             return ("", 0)
         _, file, line = self.frames[0]
@@ -181,10 +187,16 @@ class Snapshot:
     def site(self, sample, detail):
         frames = []
         for number in sample["location_id"]:
-            for line in self.profile["location"][number - 1]["line"]:
+            location = self.profile["location"][number - 1]
+            for line in location["line"]:
                 function = self.profile["function"][line["function_id"] - 1]
+                module = None
+                if function["system_name"]:
+                    mapping = location["mapping_id"]
+                    module = self.strings[self.profile["mapping"][mapping - 1]["filename"]] \
+                        if mapping else ""
                 frames.append((self.strings[function["name"]],
-                               self.strings[function["filename"]], line["line"]))
+                               self.strings[function["filename"]], line["line"], module))
         labels = {self.strings[label["key"]]: self.strings[label["str"]] or label["num"]
                   for label in sample["label"]}
         return Site(frames, sample["value"], labels, detail)

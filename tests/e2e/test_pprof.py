@@ -57,7 +57,10 @@ def top(go, path, index=None):
     for line in run.stdout.split("\n"):
         match = re.match(r"\s*([\d.]+)(B|kB|MB|GB)?\s+\S+%\s+\S+%\s+\S+\s+\S+%\s+(.*)", line)
         if match:
-            rows.append((float(match[1]) * UNITS[match[2] or "B"], match[3].strip()))
+            name = match[3].strip()
+            if name.endswith(" (inline)"):
+                name = name[:-len(" (inline)")]
+            rows.append((float(match[1]) * UNITS[match[2] or "B"], name))
     return run.stdout, rows
 
 
@@ -65,8 +68,8 @@ def expected(snapshot, value):
     """{"name file:line": bytes} by innermost frame, from our own reader."""
     sums = {}
     for site in snapshot.sites:
-        name, file, line = site.frames[0]
-        key = "%s %s:%d" % (name, file, line)
+        name, file, line, _ = site.all_frames[0]
+        key = "%s %s:%d" % (name, os.path.normpath(file), line) if file else name
         sums[key] = sums.get(key, 0) + site.values[value]
     return {key: count for key, count in sums.items() if count}
 
@@ -96,7 +99,7 @@ def test_default_view_of_a_reader(go, dumped):
     assert "inuse_space" in run.stdout and "<unknown>" not in run.stdout, run.stdout
     by_function = {}
     for site in snapshot.sites:
-        name = site.frames[0][0]
+        name = site.all_frames[0][0]
         by_function[name] = by_function.get(name, 0) + site.values[INUSE_SPACE]
     rows = run.stdout.split("cum%\n", 1)[1].split("\n")
     assert rows[0].split()[-1] == max(by_function, key=by_function.get), run.stdout
@@ -131,7 +134,11 @@ def test_structure(dumped):
     """What the format promises beyond what its readers check."""
     _, snapshot = dumped
     profile, heap = snapshot.profile, snapshot.heap
-    assert all(function["system_name"] == 0 for function in profile["function"])
+    python = {frame[:2] for site in snapshot.sites for frame in site.all_frames
+              if frame[3] is None}
+    assert all((snapshot.strings[function["name"]], snapshot.strings[function["filename"]])
+               in python for function in profile["function"] if function["system_name"] == 0)
+    assert any(file.endswith("ledger.py") for _, file in python)
     assert all(site.labels["domain"] in ("object", "mem", "malloc", "mmap")
                for site in snapshot.sites)
     assert all(isinstance(site.labels["tid"], int) for site in snapshot.sites)

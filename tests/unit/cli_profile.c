@@ -2,6 +2,7 @@
 /* Profiles made by hand. Everything is allocated, as if it had been unpacked. */
 #include "cli_profile.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,8 @@ static uint64_t add_frame(Memattach__Profile *profile, const char *frame)
 	char name[256], file[256];
 	long line = 0;
 	file[0] = '\0';
-	if (sscanf(frame, "%255[^|]|%255[^|]|%ld", name, file, &line) < 1)
+	bool native = frame[0] == '!';
+	if (sscanf(frame + native, "%255[^|]|%255[^|]|%ld", name, file, &line) < 1)
 		abort();
 	int64_t name_id = intern(profile, name), file_id = intern(profile, file);
 	size_t function = 0;
@@ -63,6 +65,7 @@ static uint64_t add_frame(Memattach__Profile *profile, const char *frame)
 		made->id = ++profile->n_function;
 		made->name = name_id;
 		made->filename = file_id;
+		made->system_name = native ? name_id : 0;
 		profile->function[function] = made;
 	}
 	Memattach__Location *location = make_location();

@@ -8,7 +8,8 @@
 /* What one sample holds; bytes are estimates, the variance is of the live bytes (and half of it of
  * the held ones). */
 struct cli_sample {
-	const char *frames[8]; /* "name|file|line", innermost first, NULL behind the last */
+	/* "name|file|line", innermost first, NULL behind the last; "!name|file|line" is native. */
+	const char *frames[8];
 	double held, live, peak, allocated, count, variance;
 	unsigned flags;
 };

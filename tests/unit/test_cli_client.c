@@ -184,7 +184,7 @@ static void test_daemon_goes_away(void **state)
 {
 	OPEN({ACT_LEAVE, 0});
 	Memattach__Reply *reply = NULL;
-	assert_int_equal(ma_client_snapshot(&client, 42, &reply, &error), MA_ERR_FAILED);
+	assert_int_equal(ma_client_snapshot(&client, 42, true, &reply, &error), MA_ERR_FAILED);
 	assert_null(reply);
 	assert_non_null(strstr(error.what, "42"));
 	assert_non_null(strstr(error.answer, "the daemon went away"));

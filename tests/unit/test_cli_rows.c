@@ -168,10 +168,49 @@ static void test_empty(void **state)
 	memattach__profile__free_unpacked(profile, NULL);
 }
 
+/* Native code below a line is named, and changes neither the line nor the sums. */
+static void test_native(void **state)
+{
+	(void)state;
+	static const struct cli_sample native[] = {
+		{.frames = {"!libx.so+0x10", "!calloc_it", "!zeros|/src/a.c|7", "f|/srv/a.py|3",
+			    "!apply", "g|/srv/a.py|9"},
+		 .live = 60,
+		 .count = 2},
+		{.frames = {"!other", "!zeros|/src/a.c|8", "f|/srv/a.py|3", "g|/srv/a.py|9"},
+		 .live = 20,
+		 .count = 1},
+		{.frames = {"f|/srv/a.py|3", "h|/srv/a.py|12"}, .live = 20, .count = 1},
+		{.frames = {"!make", "!work"}, .live = 5, .count = 1},
+	};
+	Memattach__Profile *profile = cli_profile_make(native, 4);
+	struct ma_heap_rows rows;
+	ma_heap_rows_make(&rows, profile, 10);
+	assert_int_equal(rows.count, 2);
+	const struct ma_heap_row *f = &rows.rows[0], *make = &rows.rows[1];
+	assert_string_equal(f->place.function, "f");
+	assert_string_equal(f->place.module, "");
+	assert_int_equal((int)f->figures.live.value, 100);
+	assert_string_equal(f->caller.function, "g");
+	assert_int_equal((int)(f->caller_share * 100 + 0.5), 80);
+	assert_string_equal(f->native.entry.function, "zeros");
+	assert_int_equal(f->native.entry.line, 7);
+	/* The innermost that has a name. */
+	assert_string_equal(f->native.leaf.function, "calloc_it");
+	assert_int_equal((int)(f->native.share * 100 + 0.5), 80);
+	assert_string_equal(make->place.function, "make");
+	assert_string_equal(make->place.module, "?");
+	assert_string_equal(make->caller.function, "work");
+	assert_string_equal(make->native.entry.function, "");
+	ma_heap_rows_fini(&rows);
+	memattach__profile__free_unpacked(profile, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_rank),
 		cmocka_unit_test(test_sudden_growth_is_shown),
 		cmocka_unit_test(test_rank_of_the_dead),
