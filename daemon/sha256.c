@@ -37,15 +37,19 @@ static void take_block(uint32_t state[8], const uint8_t *block)
 		w[i] = w[i - 16] + a + w[i - 7] + b;
 	}
 	memcpy(s, state, sizeof s);
-	for (int i = 0; i < ROUNDS; i++) {
-		uint32_t e = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-		uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
-		uint32_t first = s[7] + e + choice + constants[i] + w[i];
-		uint32_t a = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-		uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-		memmove(s + 1, s, 7 * sizeof s[0]);
-		s[4] += first;
-		s[0] = first + a + majority;
+	/* The eight words change their parts at each round instead of their places. */
+	for (int round = 0; round < ROUNDS; round += 8) {
+#pragma GCC unroll 8
+		for (int i = 0; i < 8; i++) {
+			uint32_t a = s[-i & 7], b = s[(1 - i) & 7], c = s[(2 - i) & 7];
+			uint32_t e = s[(4 - i) & 7], f = s[(5 - i) & 7], g = s[(6 - i) & 7];
+			uint32_t sum = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+			uint32_t first = s[(7 - i) & 7] + sum + ((e & f) ^ (~e & g)) +
+					 constants[round + i] + w[round + i];
+			sum = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+			s[(3 - i) & 7] += first;
+			s[(7 - i) & 7] = first + sum + ((a & b) ^ (a & c) ^ (b & c));
+		}
 	}
 	for (int i = 0; i < 8; i++)
 		state[i] += s[i];
