@@ -259,6 +259,7 @@ static int cycle(struct run *run, int number)
 	add(&run->detach_pause, detached.pause_us);
 	run->proofs += detached.proofs;
 	run->lingering += detached.lingering;
+	run->prolonged += strstr(detached.notice, "started over") != NULL;
 	if (!run->quiet)
 		printf("detached: pause %u us, proofs %u, foreign slots %u, left %u, %s\n",
 		       detached.pause_us, detached.proofs, detached.slots_foreign,

@@ -33,6 +33,10 @@ OUTSIDE = 4          # cycles by the program with its daemon, per target
 # In turn: how long the target's workers rest after each round, in rounds, and how many cycles are made
 # meanwhile. Without rest they take all processors there are, and cycles are slow.
 PACES = ((0, 4), (12, 60))
+# Calls that a stop ends with EINTR, and that start over with their whole time limit: then they are late,
+# and attach or detach say so.
+STARTED_OVER = tuple("sleeper in %s: late" % name
+                     for name in ("epoll_wait", "recv", "sigtimedwait", "io_getevents"))
 FIGURES = ("running_us", "attach_pause_us", "proof_pause_us", "attach_us", "detach_us")
 
 
@@ -77,6 +81,11 @@ def record_head():
     said = subprocess.run([program.PROGRAM, "--version"], capture_output=True, text=True, check=True)
     return {"date": str(datetime.date.today()), "kernel": platform.release(),
             "release": said.stdout.split()[-1]}
+
+
+def new_findings(outcome, report):
+    return [words for words in findings(report) if words not in outcome.found
+            and not (outcome.prolonged and words.startswith(STARTED_OVER))]
 
 
 def show_stacks(pid, path):
@@ -148,7 +157,7 @@ def wear_out(outcome, storm, deadline):
             outcome.found.append(result["failed"])
         outcome.found += residue.words_left(storm.pid)
         now = storm.ask("report")
-        outcome.found += findings(now)
+        outcome.found += new_findings(outcome, now)
         if time.monotonic() - start > 10:
             outcome.found += standstill(report, now)
             report, start = now, time.monotonic()
@@ -160,8 +169,7 @@ def wear_out(outcome, storm, deadline):
     now = storm.ask("tables")
     if now != tables:
         outcome.found.append("Python's allocator tables: %r -> %r" % (tables, now))
-    outcome.found += [words for words in findings(storm.ask("report"))
-                      if words not in outcome.found]
+    outcome.found += new_findings(outcome, storm.ask("report"))
     if outcome.figures and not outcome.samples:
         outcome.found.append("no samples at all: what was attached?")
 
