@@ -86,8 +86,8 @@ static void notice_leftovers(pid_t pid, const struct ma_detach_result *result)
 				 "Python's allocator tables since; they were left alone",
 				 (int)pid);
 	if (result->slots_foreign)
-		ma_output_notice("%d: %u slots that somebody else has changed since were left "
-				 "alone",
+		ma_output_notice("%d: %u call slots that hold another tool's functions were left "
+				 "alone; what went through them was not seen",
 				 (int)pid, result->slots_foreign);
 }
 

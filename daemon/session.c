@@ -204,6 +204,8 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 	if (ma_process_memory_read(&made->process, MA_MEMORY_ASK_CGROUP, &made->figures, NULL) == 0)
 		made->rss_at_attach_bytes = made->figures.rss_bytes;
 	ma_hook_watch_init(&made->watch, made->pid, &made->map.ident);
+	ma_slot_watch_look(&made->slots, made->pid, made->process.proc_fd,
+			   made->map.ident.thunk_code, made->map.area->counters.passes);
 	ma_area_map_touch(&made->map);
 	start_control(made, request);
 	ma_session_poll(made, now_ms);
@@ -231,6 +233,7 @@ void ma_session_destroy(struct ma_session *session)
 	ma_native_fini(&session->native);
 	ma_modules_fini(&session->modules);
 	ma_timeline_fini(&session->timeline);
+	ma_slot_watch_fini(&session->slots);
 	ma_ledger_fini(&session->ledger);
 	ma_area_map_close(&session->map);
 	free(session);

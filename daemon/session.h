@@ -30,6 +30,7 @@
 #include "daemon/region_map.h"
 #include "daemon/ring_claims.h"
 #include "daemon/settle.h"
+#include "daemon/slot_watch.h"
 #include "daemon/threads.h"
 #include "daemon/timeline.h"
 #include "daemon/unwind_keeper.h"
@@ -116,6 +117,7 @@ struct ma_session {
 	struct ma_threads threads;
 	struct ma_timeline timeline;
 	struct ma_hook_watch watch;
+	struct ma_slot_watch slots;
 	struct ma_ring_claims claims;
 	struct ma_modules modules; /* that native frames are in */
 	struct ma_unwind_keeper unwind;

@@ -10,6 +10,7 @@
 enum {
 	CGROUP_SECONDS = 10, /* between two looks whether the process moved to another cgroup */
 	NAMES_SECONDS = 10,  /* between two looks for changed thread names */
+	SLOTS_SECONDS = 5,   /* between two looks at call slots */
 	MAPS_SECONDS = 10,   /* between two comparisons of regions with /proc/PID/maps */
 };
 
@@ -95,6 +96,27 @@ static void watch_tables(struct ma_session *session)
 	}
 }
 
+static void watch_slots(struct ma_session *session)
+{
+	const struct ma_area_ident *ident = &session->map.ident;
+	struct ma_slot_watch *slots = &session->slots;
+	struct ma_counters counters;
+	ma_session_counters(session, &counters);
+	if (!ma_slot_watch_look(slots, session->pid, session->process.proc_fd, ident->thunk_code,
+				counters.passes))
+		return;
+	if (slots->gone)
+		ma_notes_add(
+			&session->notes, ma_clock_realtime_ns(),
+			"%u of %u call slots of malloc and its relatives were changed and lead "
+			"into %s (a memory profiler?): what is allocated and freed through "
+			"them is not seen. Detach and attach again to see it.",
+			slots->gone, slots->count, slots->where);
+	else
+		ma_notes_add(&session->notes, ma_clock_realtime_ns(),
+			     "The call slots of malloc and its relatives lead to us again.");
+}
+
 /* The hook says itself when it found its memory damaged. */
 static bool hook_gave_up(const struct ma_session *session)
 {
@@ -115,6 +137,8 @@ void ma_session_watch_hook(struct ma_session *session)
 	switch (ma_hook_watch_look(&session->watch, session->process.proc_fd)) {
 	case MA_HOOK_PRESENT:
 		watch_tables(session);
+		if (session->seconds % SLOTS_SECONDS == 1)
+			watch_slots(session);
 		break;
 	case MA_HOOK_UNKNOWN:
 		break;

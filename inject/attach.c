@@ -320,6 +320,11 @@ static void report(struct attach *attach)
 	if (session->late_count)
 		notice(attach, "%d threads did not stop in time and were left alone.",
 		       session->late_count);
+	if (loaded->config.slots_foreign)
+		notice(attach,
+		       "%llu call slots of malloc and its relatives hold another tool's functions "
+		       "(a memory profiler's?): what goes through them is not seen.",
+		       (unsigned long long)loaded->config.slots_foreign);
 	if (loaded->config.tables_foreign)
 		notice(attach, "Some of Python's allocator tables could not be hooked: their small "
 			       "objects are not counted.");

@@ -275,13 +275,25 @@ static bool admit(struct ma_session *session, enum ma_need need)
 	       others_safe(session);
 }
 
+/* Was it asked to stop before, and has not yet? It is ours already, and cannot be seized again. */
+static bool is_late(const struct ma_session *session, pid_t tid)
+{
+	for (int i = 0; i < session->late_count; i++)
+		if (session->late[i]->tid == tid)
+			return true;
+	return false;
+}
+
 /* Tries one thread. 0 = held; 1 = not this one; negative = no thread will do. */
 static int try_thread(struct ma_session *session, pid_t tid, enum ma_need need,
 		      struct ma_error *error)
 {
 	struct ma_tracee *victim = &session->victim;
-	int failed = ma_tracee_seize(victim, session->pid, tid, error);
+	int failed;
 
+	if (is_late(session, tid))
+		return 1;
+	failed = ma_tracee_seize(victim, session->pid, tid, error);
 	if (failed == MA_ERR_PERMISSION) {
 		struct ma_proc_stat stat;
 

@@ -141,7 +141,7 @@ struct ma_hook_config {
 	uint64_t hook_base; /* load address and end of the hook's mapping, for the proof */
 	uint64_t hook_end;
 	uint64_t slots_patched;  /* by the last pass */
-	uint64_t slots_foreign;  /* left alone by the last restore: they no longer held our thunk */
+	uint64_t slots_foreign;  /* left alone by the last pass: another tool's functions */
 	uint32_t tables_foreign; /* bit d: domain d's table no longer held our thunks; left alone */
 	uint32_t passes_failed;  /* mprotect refused, unreadable dynamic section */
 	char message[256];       /* dlerror's text, when dlopen failed */

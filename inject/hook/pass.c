@@ -30,9 +30,11 @@ struct known {
 	uint64_t slot; /* a slot that holds our thunk, 0 = it has none */
 	uint32_t fn;
 	uint32_t patched; /* slots that hold our thunks */
+	uint32_t foreign; /* and that hold another tool's functions */
 };
 
 static struct known known_objects[KNOWN];
+static struct ma_range executable; /* the program's, as far as it is known */
 
 struct slot {
 	uint64_t *word;
@@ -64,7 +66,8 @@ struct visit {
 	bool relro_open;
 	uint32_t changed;
 	uint32_t holding;
-	struct slot held; /* one of those */
+	uint32_t foreign;
+	struct slot held; /* one of those that hold our thunks */
 };
 
 extern Elf64_Dyn _DYNAMIC[] MA_HIDDEN; /* ours */
@@ -104,11 +107,12 @@ void ma_pass_forget(void)
 {
 	for (uint32_t i = 0; i < KNOWN; i++)
 		known_objects[i] = (struct known){0};
+	executable = (struct ma_range){0};
 }
 
 static bool is_unchanged(const struct known *known, const struct link_map *map, uint64_t identity)
 {
-	if (known->map != (uint64_t)(uintptr_t)map || known->identity != identity)
+	if (known->map != (uint64_t)(uintptr_t)map || known->identity != identity || known->foreign)
 		return false;
 	return !known->slot ||
 	       *(const uint64_t *)known->slot == ma_thunk_address((enum ma_fn)known->fn);
@@ -156,6 +160,22 @@ static bool is_own_stub(const struct visit *visit, const Elf64_Rela *relocation,
 	       ma_range_holds(object->executable, object->executables, value);
 }
 
+/* Has another tool put a function of its own there, as memray does? The program's canonical PLT
+ * entries are none, and words in data are the object's own business. */
+static bool is_foreign(const struct visit *visit, const Elf64_Rela *relocation, struct slot slot)
+{
+	const struct ma_object *object = &visit->object;
+	uint64_t value = __atomic_load_n(slot.word, __ATOMIC_RELAXED);
+
+	if (ELF64_R_TYPE(relocation->r_info) == R_X86_64_64 || !value ||
+	    value == ma_hook.next[slot.fn] || value == ma_thunk_address(slot.fn))
+		return false;
+	if (is_mapping(slot.fn) && visit->is_allocator)
+		return false;
+	return !ma_range_holds(object->executable, object->executables, value) &&
+	       !ma_range_holds(&executable, 1, value);
+}
+
 static void patch(struct pass *pass, struct visit *visit, const Elf64_Rela *relocation,
 		  struct slot slot)
 {
@@ -180,6 +200,7 @@ static void visit_slot(struct pass *pass, struct visit *visit, const Elf64_Rela 
 	if (pass->kind == MA_PASS_RESTORE) {
 		if (__atomic_load_n(slot.word, __ATOMIC_RELAXED) == thunk)
 			store(pass, visit, slot, ma_hook.next[slot.fn]);
+		visit->foreign += is_foreign(visit, relocation, slot);
 		return;
 	}
 	if (is_in_sweep(pass, slot.fn) && __atomic_load_n(slot.word, __ATOMIC_RELAXED) != thunk)
@@ -187,6 +208,8 @@ static void visit_slot(struct pass *pass, struct visit *visit, const Elf64_Rela 
 	if (__atomic_load_n(slot.word, __ATOMIC_RELAXED) == thunk) {
 		visit->holding++;
 		visit->held = slot;
+	} else {
+		visit->foreign += is_foreign(visit, relocation, slot);
 	}
 }
 
@@ -250,6 +273,8 @@ static void visit_object(struct pass *pass, struct visit *visit, const struct li
 		pass->failed++;
 		return;
 	}
+	if (!map->l_prev)
+		executable = object->whole;
 	visit->is_allocator = ma_range_holds(&object->whole, 1, ma_hook.next[MA_FN_MALLOC]);
 	visit_relocations(pass, visit, object->jump_slots, object->jump_slot_count);
 	visit_relocations(pass, visit, object->relocations, object->relocation_count);
@@ -292,12 +317,8 @@ static void handle(struct pass *pass, const struct link_map *map)
 		return;
 	}
 	visit_object(pass, &visit, map);
-	if (pass->kind == MA_PASS_RESTORE) {
-		if (unchanged && known->patched > visit.changed)
-			pass->foreign += known->patched - visit.changed;
-		return;
-	}
-	if (!is_last_sweep)
+	pass->foreign += is_last_sweep ? visit.foreign : 0;
+	if (pass->kind == MA_PASS_RESTORE || !is_last_sweep)
 		return;
 	pass->holding += visit.holding;
 	*known = (struct known){
@@ -306,6 +327,7 @@ static void handle(struct pass *pass, const struct link_map *map)
 		.slot = (uint64_t)(uintptr_t)visit.held.word,
 		.fn = (uint32_t)visit.held.fn,
 		.patched = visit.holding,
+		.foreign = visit.foreign,
 	};
 }
 
@@ -342,9 +364,9 @@ void ma_pass_run(enum ma_pass kind)
 		look_again_at_stubs(&pass);
 	} else {
 		run_sweep(&pass, SWEEP_ALL);
-		config->slots_foreign = pass.foreign;
 		ma_pass_forget();
 	}
+	config->slots_foreign = pass.foreign;
 	config->slots_patched = pass.changed;
 	config->passes_failed += pass.failed;
 	ma_counter_add(&counters->passes, 1);
