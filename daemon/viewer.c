@@ -24,10 +24,11 @@ static struct ma_viewer *viewer_of(struct ma_session *session)
 	if (session->viewer)
 		return session->viewer;
 	struct ma_viewer *viewer = calloc(1, sizeof *viewer);
-	if (viewer &&
-	    !ma_viewer_index_init(&viewer->index, &session->names, &session->map.area->tables)) {
-		ma_viewer_destroy(viewer);
-		return NULL;
+	for (int native = 0; viewer && native < 2; native++) {
+		if (!ma_viewer_index_init(&viewer->index[native], session, native != 0)) {
+			ma_viewer_destroy(viewer);
+			return NULL;
+		}
 	}
 	session->viewer = viewer;
 	return viewer;
@@ -37,10 +38,12 @@ void ma_viewer_destroy(struct ma_viewer *viewer)
 {
 	if (!viewer)
 		return;
-	ma_viewer_index_fini(&viewer->index);
+	for (int native = 0; native < 2; native++) {
+		ma_viewer_index_fini(&viewer->index[native]);
+		for (int i = 0; i < MA_VIEWER_FILTERS; i++)
+			free(viewer->filters[native][i].matches);
+	}
 	ma_viewer_values_fini(&viewer->values);
-	for (int i = 0; i < MA_VIEWER_FILTERS; i++)
-		free(viewer->filters[i].matches);
 	free(viewer);
 }
 
@@ -65,12 +68,12 @@ void ma_viewer_tidy(struct ma_session *session, uint64_t now_ms)
 }
 
 /* The filter of that pattern: one that is known, else in the place of the one not used longest. */
-static struct ma_viewer_filter *find_filter(struct ma_viewer *viewer, const char *source,
-					    uint64_t now_ms)
+static struct ma_viewer_filter *find_filter(struct ma_viewer_filter filters[MA_VIEWER_FILTERS],
+					    const char *source, uint64_t now_ms)
 {
-	struct ma_viewer_filter *oldest = &viewer->filters[0];
+	struct ma_viewer_filter *oldest = &filters[0];
 	for (int i = 0; i < MA_VIEWER_FILTERS; i++) {
-		struct ma_viewer_filter *filter = &viewer->filters[i];
+		struct ma_viewer_filter *filter = &filters[i];
 		if (strcmp(filter->source, source) == 0) {
 			filter->used_ms = now_ms;
 			return filter;
@@ -195,16 +198,17 @@ static void prepare(struct ma_viewer_answer *answer, uint64_t now_ms)
 	/* Lines of large functions are known only after this. */
 	if (session->state == MA_SESSION_TRACKING)
 		ma_names_fetch_tables(&session->names, ma_names_read_process, &session->pid);
-	answer->view->indexed = ma_viewer_index_advance(&answer->viewer->index, &heap,
-							needs_tree(query->view), deadline_ns);
+	answer->view->indexed =
+		ma_viewer_index_advance(answer->index, &heap, needs_tree(query->view), deadline_ns);
 	if (!query->filter[0])
 		return;
-	struct ma_viewer_filter *filter = find_filter(answer->viewer, query->filter, now_ms);
+	struct ma_viewer_filter *filter =
+		find_filter(answer->viewer->filters[query->native ? 1 : 0], query->filter, now_ms);
 	if (filter->error) {
 		answer->view->filter_error = (char *)filter->error;
 		return;
 	}
-	double matched = match_lines(filter, &answer->viewer->index, deadline_ns);
+	double matched = match_lines(filter, answer->index, deadline_ns);
 	if (matched < answer->view->indexed)
 		answer->view->indexed = matched;
 	answer->filter = filter;
@@ -234,6 +238,7 @@ int ma_viewer_answer(struct ma_session *session, const Memattach__LiveQuery *que
 	struct ma_viewer_answer answer = {
 		.session = session,
 		.viewer = viewer,
+		.index = viewer ? &viewer->index[query->native ? 1 : 0] : NULL,
 		.query = query,
 		.pool = pool,
 		.view = ma_pool_alloc(pool, 1, sizeof *answer.view),
@@ -243,7 +248,7 @@ int ma_viewer_answer(struct ma_session *session, const Memattach__LiveQuery *que
 		viewer->used_ms = now_ms;
 		*answer.view = (Memattach__LiveView)MEMATTACH__LIVE_VIEW__INIT;
 		answer.view->time_nanos = ma_session_time_ns(session, ma_session_clock_ms(session));
-		answer.view->index = viewer->index.id;
+		answer.view->index = answer.index->id;
 		done = ma_viewer_values_read(&viewer->values, session, now_ms);
 	}
 	if (done) {

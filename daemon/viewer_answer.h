@@ -32,9 +32,9 @@ struct ma_viewer_filter {
 };
 
 struct ma_viewer {
-	struct ma_viewer_index index;
+	struct ma_viewer_index index[2]; /* without native frames, and with them */
 	struct ma_viewer_values values;
-	struct ma_viewer_filter filters[MA_VIEWER_FILTERS];
+	struct ma_viewer_filter filters[2][MA_VIEWER_FILTERS]; /* for each index */
 	uint64_t used_ms;
 	uint64_t pss_bytes; /* as last asked */
 	uint64_t pss_due_ms;
@@ -57,6 +57,7 @@ struct ma_viewer_sum {
 struct ma_viewer_answer {
 	struct ma_session *session;
 	struct ma_viewer *viewer;
+	struct ma_viewer_index *index; /* of the two, the one that is asked about */
 	const Memattach__LiveQuery *query;
 	const struct ma_viewer_reading *shown;
 	const struct ma_viewer_reading *reference; /* NULL: the attach, when nothing was live */

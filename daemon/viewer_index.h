@@ -15,6 +15,8 @@
 #include "daemon/heap_view.h"
 #include "daemon/idmap.h"
 #include "daemon/names.h"
+#include "daemon/native.h"
+#include "daemon/pool.h"
 
 enum {
 	MA_VIEWER_LINES = 1 << 18, /* lines told apart; the rest is one line, "(other)" */
@@ -25,17 +27,21 @@ enum {
 	MA_VIEWER_FIRST_SITE = 2 * MA_HEAP_DOMAINS,
 };
 
+struct ma_session;
+
 /* A line of the program, or what stands for one. Strings are the names' (daemon/names.h) or
  * literals, and live as long as the session. */
 struct ma_viewer_line {
 	const char *function;
 	const char *file;
 	int32_t line;
+	const char *module; /* of native code: path of its object; "" for Python */
 };
 
 struct ma_viewer_slot {
-	uint32_t line; /* index of a line */
-	uint32_t node; /* of the innermost frame; 0: not in the tree yet */
+	uint32_t line;   /* index of a line: the innermost of Python, where there is any */
+	uint32_t callee; /* of the native function that this one called; 0: none */
+	uint32_t node;   /* of the innermost frame; 0: not in the tree yet */
 	uint8_t thread;
 	uint8_t domain;
 };
@@ -51,6 +57,9 @@ struct ma_viewer_index {
 	uint64_t id; /* tells this index from every other */
 	struct ma_names *names;
 	const struct ma_tables *tables;
+	struct ma_native *native;
+	bool with_native;             /* frames too; else Python's alone */
+	struct ma_pool texts;         /* of functions without a name */
 	struct ma_viewer_line *lines; /* line 0 is "(other)" */
 	uint32_t line_count, line_room;
 	struct ma_idmap line_of_text; /* hash of function, file, line; equal hashes stand behind */
@@ -65,13 +74,15 @@ struct ma_viewer_index {
 	uint64_t frames[MA_MAX_FRAMES]; /* scratch */
 };
 
-/* names and tables are borrowed. false: no memory. Daemon loop, as everything here. */
-bool ma_viewer_index_init(struct ma_viewer_index *index, struct ma_names *names,
-			  const struct ma_tables *tables);
+/* Of a session (borrowed), with native frames or without. false: no memory. Daemon loop, as
+ * everything here. */
+bool ma_viewer_index_init(struct ma_viewer_index *index, struct ma_session *session,
+			  bool with_native);
 void ma_viewer_index_fini(struct ma_viewer_index *index);
 
 /* Takes in sites that have come since, until ma_clock_worked_ns passes deadline_ns.
- * tree: into the call tree too. Returns the share that is in, 1 when all are. */
+ * tree: into the call tree too. Returns the share that is in, 1 when all are; a site whose native
+ * names are being looked up is waited for. */
 double ma_viewer_index_advance(struct ma_viewer_index *index, const struct ma_heap_view *view,
 			       bool tree, uint64_t deadline_ns);
 

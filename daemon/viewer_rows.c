@@ -50,7 +50,7 @@ double ma_viewer_sum_column(const struct ma_viewer_sum *sum, Memattach__LiveQuer
 bool ma_viewer_slot_wanted(const struct ma_viewer_answer *answer, uint32_t slot)
 {
 	uint32_t thread = answer->query->thread;
-	return !thread || answer->viewer->index.slots[slot].thread == thread - 1;
+	return !thread || answer->index->slots[slot].thread == thread - 1;
 }
 
 bool ma_viewer_line_matches(const struct ma_viewer_answer *answer, uint32_t line)
@@ -61,7 +61,7 @@ bool ma_viewer_line_matches(const struct ma_viewer_answer *answer, uint32_t line
 
 uint32_t ma_viewer_slot_count(const struct ma_viewer_answer *answer)
 {
-	uint32_t indexed = answer->viewer->index.slot_count;
+	uint32_t indexed = answer->index->slot_count;
 	return indexed < answer->shown->count ? indexed : answer->shown->count;
 }
 
@@ -82,6 +82,7 @@ Memattach__LiveRow *ma_viewer_row(struct ma_viewer_answer *answer, const struct 
 		row->function = ma_viewer_text(answer->pool, line->function);
 		row->file = ma_viewer_text(answer->pool, line->file);
 		row->line = line->line;
+		row->module = ma_viewer_text(answer->pool, line->module);
 	}
 	row->live_bytes = sum->live_bytes;
 	row->live_variance = sum->live_variance;
@@ -100,8 +101,8 @@ Memattach__LiveRow *ma_viewer_row(struct ma_viewer_answer *answer, const struct 
 static int compare_texts(const struct ma_viewer_answer *answer,
 			 const struct ma_viewer_entry_rank *a, const struct ma_viewer_entry_rank *b)
 {
-	const struct ma_viewer_line *x = &answer->viewer->index.lines[a->line];
-	const struct ma_viewer_line *y = &answer->viewer->index.lines[b->line];
+	const struct ma_viewer_line *x = &answer->index->lines[a->line];
+	const struct ma_viewer_line *y = &answer->index->lines[b->line];
 	int order;
 	if (answer->query->sort == MEMATTACH__LIVE_QUERY__COLUMN__FILE) {
 		order = strcmp(x->file, y->file);
@@ -182,16 +183,23 @@ void ma_viewer_order(const struct ma_viewer_answer *answer, struct ma_viewer_ent
 
 /* Adds up all slots by line. */
 static void add_lines(struct ma_viewer_answer *answer, struct ma_viewer_sum *sums,
-		      struct ma_viewer_sum *all)
+		      struct ma_viewer_sum *all, uint32_t *largest)
 {
-	const struct ma_viewer_slot *slots = answer->viewer->index.slots;
+	const struct ma_viewer_slot *slots = answer->index->slots;
 	uint32_t count = ma_viewer_slot_count(answer);
 	for (uint32_t slot = 0; slot < count; slot++) {
 		if (!ma_viewer_slot_wanted(answer, slot) ||
 		    !ma_viewer_line_matches(answer, slots[slot].line))
 			continue;
-		if (ma_viewer_sum_add(&sums[slots[slot].line], answer, slot))
-			ma_viewer_sum_add(all, answer, slot);
+		uint32_t line = slots[slot].line;
+		if (!ma_viewer_sum_add(&sums[line], answer, slot))
+			continue;
+		ma_viewer_sum_add(all, answer, slot);
+		/* Slot 0 is no site. */
+		if (slots[slot].callee &&
+		    (!largest[line] || answer->shown->values[slot].live_bytes >
+					       answer->shown->values[largest[line]].live_bytes))
+			largest[line] = slot;
 	}
 }
 
@@ -199,7 +207,7 @@ static uint32_t rank_lines(const struct ma_viewer_answer *answer, const struct m
 			   struct ma_viewer_entry_rank *entries)
 {
 	uint32_t count = 0;
-	for (uint32_t line = 0; line < answer->viewer->index.line_count; line++) {
+	for (uint32_t line = 0; line < answer->index->line_count; line++) {
 		if (!sums[line].sites)
 			continue;
 		double value = ma_viewer_sum_column(&sums[line], answer->query->sort);
@@ -238,7 +246,7 @@ static bool fill_page(struct ma_viewer_answer *answer, const struct ma_viewer_su
 	ma_viewer_order(answer, entries, count, offset, limit);
 	for (uint32_t i = 0; i < limit; i++) {
 		uint32_t line = entries[offset + i].item;
-		rows[i] = ma_viewer_row(answer, &sums[line], &answer->viewer->index.lines[line]);
+		rows[i] = ma_viewer_row(answer, &sums[line], &answer->index->lines[line]);
 		if (!rows[i])
 			return false;
 		rows[i]->key = line + UINT64_C(1);
@@ -250,20 +258,35 @@ static bool fill_page(struct ma_viewer_answer *answer, const struct ma_viewer_su
 	return true;
 }
 
+/* What the line of a row called, by its largest site. */
+static void name_callee(struct ma_viewer_answer *answer, Memattach__LiveRow *row,
+			const uint32_t *largest)
+{
+	const struct ma_viewer_index *index = answer->index;
+	uint32_t slot = largest[row->line_key - 1];
+	if (slot)
+		row->callee = ma_viewer_text(answer->pool,
+					     index->lines[index->slots[slot].callee].function);
+}
+
 bool ma_viewer_fill_lines(struct ma_viewer_answer *answer)
 {
-	uint32_t lines = answer->viewer->index.line_count;
+	uint32_t lines = answer->index->line_count;
 	struct ma_viewer_sum all = {0};
 	struct ma_viewer_sum *sums = calloc(lines, sizeof *sums);
 	struct ma_viewer_entry_rank *entries = malloc(lines * sizeof *entries);
+	uint32_t *largest = calloc(lines, sizeof *largest); /* slot of each line with a callee */
 	bool filled = false;
-	if (sums && entries) {
-		add_lines(answer, sums, &all);
+	if (sums && entries && largest) {
+		add_lines(answer, sums, &all, largest);
 		uint32_t count = rank_lines(answer, sums, entries);
 		rank_selected(answer, entries, count);
 		answer->view->sum = ma_viewer_row(answer, &all, NULL);
 		filled = answer->view->sum && fill_page(answer, sums, entries, count);
+		for (size_t i = 0; filled && i < answer->view->n_row; i++)
+			name_callee(answer, answer->view->row[i], largest);
 	}
+	free(largest);
 	free(sums);
 	free(entries);
 	return filled;
@@ -275,7 +298,7 @@ bool ma_viewer_fill_threads(struct ma_viewer_answer *answer)
 	uint32_t count = ma_viewer_slot_count(answer);
 	const struct ma_threads *names = &answer->session->threads;
 	for (uint32_t slot = 0; slot < count; slot++)
-		ma_viewer_sum_add(&sums[answer->viewer->index.slots[slot].thread], answer, slot);
+		ma_viewer_sum_add(&sums[answer->index->slots[slot].thread], answer, slot);
 	Memattach__LiveThread **threads =
 		ma_pool_alloc(answer->pool, MA_THREAD_SLOTS, sizeof *threads);
 	if (!threads)

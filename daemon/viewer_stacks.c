@@ -14,7 +14,7 @@ static const char *const domain_names[MA_HEAP_DOMAINS] = {
 /* Frames of a slot's node, innermost first: the way up the call tree. */
 static bool fill_frames(struct ma_viewer_answer *answer, Memattach__LiveRow *row, uint32_t node)
 {
-	const struct ma_viewer_index *index = &answer->viewer->index;
+	const struct ma_viewer_index *index = answer->index;
 	uint32_t count = 0;
 	for (uint32_t at = node; at; at = index->nodes[at].parent)
 		count++;
@@ -31,6 +31,7 @@ static bool fill_frames(struct ma_viewer_answer *answer, Memattach__LiveRow *row
 		frame->function = ma_viewer_text(answer->pool, line->function);
 		frame->file = ma_viewer_text(answer->pool, line->file);
 		frame->line = line->line;
+		frame->module = ma_viewer_text(answer->pool, line->module);
 		frames[row->n_frame++] = frame;
 	}
 	return true;
@@ -39,10 +40,9 @@ static bool fill_frames(struct ma_viewer_answer *answer, Memattach__LiveRow *row
 static Memattach__LiveRow *make_row(struct ma_viewer_answer *answer, uint32_t slot)
 {
 	struct ma_viewer_sum sum = {0};
-	const struct ma_viewer_slot *at = &answer->viewer->index.slots[slot];
+	const struct ma_viewer_slot *at = &answer->index->slots[slot];
 	ma_viewer_sum_add(&sum, answer, slot);
-	Memattach__LiveRow *row =
-		ma_viewer_row(answer, &sum, &answer->viewer->index.lines[at->line]);
+	Memattach__LiveRow *row = ma_viewer_row(answer, &sum, &answer->index->lines[at->line]);
 	if (!row || !fill_frames(answer, row, at->node))
 		return NULL;
 	row->key = slot + UINT64_C(1);
@@ -55,7 +55,7 @@ static Memattach__LiveRow *make_row(struct ma_viewer_answer *answer, uint32_t sl
 static uint32_t find_slots(struct ma_viewer_answer *answer, struct ma_viewer_entry_rank *entries,
 			   struct ma_viewer_sum *all)
 {
-	const struct ma_viewer_slot *slots = answer->viewer->index.slots;
+	const struct ma_viewer_slot *slots = answer->index->slots;
 	uint32_t slot_count = ma_viewer_slot_count(answer), count = 0;
 	for (uint32_t slot = 0; slot < slot_count; slot++) {
 		struct ma_viewer_sum sum = {0};

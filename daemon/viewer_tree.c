@@ -47,10 +47,10 @@ static void link_children(struct tree *tree)
 static void add_up(struct tree *tree)
 {
 	struct ma_viewer_answer *answer = tree->answer;
-	const struct ma_viewer_slot *slots = answer->viewer->index.slots;
+	const struct ma_viewer_slot *slots = answer->index->slots;
 	uint32_t count = ma_viewer_slot_count(answer);
-	if (count > answer->viewer->index.tree_count)
-		count = answer->viewer->index.tree_count;
+	if (count > answer->index->tree_count)
+		count = answer->index->tree_count;
 	for (uint32_t node = 1; node < tree->count; node++) {
 		const struct ma_viewer_node *at = &tree->nodes[node];
 		bool matches = tree->marks[at->parent] & MARK_MATCHES ||
@@ -79,10 +79,10 @@ static void add_up(struct tree *tree)
 
 static bool tree_init(struct tree *tree, struct ma_viewer_answer *answer)
 {
-	uint32_t count = answer->viewer->index.node_count;
+	uint32_t count = answer->index->node_count;
 	*tree = (struct tree){
 		.answer = answer,
-		.nodes = answer->viewer->index.nodes,
+		.nodes = answer->index->nodes,
 		.count = count,
 		.sums = calloc(count, sizeof *tree->sums),
 		.first_child = calloc(count, sizeof *tree->first_child),
@@ -93,7 +93,7 @@ static bool tree_init(struct tree *tree, struct ma_viewer_answer *answer)
 		return false;
 	link_children(tree);
 	add_up(tree);
-	answer->view->tree_cut = answer->viewer->index.tree_cut;
+	answer->view->tree_cut = answer->index->tree_cut;
 	answer->view->sum = ma_viewer_row(answer, &tree->sums[0], NULL);
 	return answer->view->sum != NULL;
 }
@@ -110,7 +110,7 @@ static double weight_of(const struct tree *tree, uint32_t node)
 
 static const struct ma_viewer_line *line_of(const struct tree *tree, uint32_t node)
 {
-	return &tree->answer->viewer->index.lines[tree->nodes[node].line];
+	return &tree->answer->index->lines[tree->nodes[node].line];
 }
 
 static Memattach__LiveRow *make_row(struct tree *tree, uint32_t node, uint32_t depth)
@@ -349,9 +349,8 @@ static bool lay_out(struct tree *tree, uint32_t root, struct cell stack[MA_VIEWE
 bool ma_viewer_fill_flame(struct ma_viewer_answer *answer)
 {
 	struct tree tree;
-	uint32_t root = answer->query->root < answer->viewer->index.node_count
-				? (uint32_t)answer->query->root
-				: 0;
+	uint32_t root =
+		answer->query->root < answer->index->node_count ? (uint32_t)answer->query->root : 0;
 	struct cell *stack = malloc(MA_VIEWER_COLUMNS * sizeof *stack);
 	bool filled = stack != NULL;
 	if (filled) {

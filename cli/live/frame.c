@@ -55,6 +55,14 @@ int ma_draw_place(struct ma_frame *frame, int row, int column, int columns, cons
 	return taken;
 }
 
+const char *ma_live_file(const char *file, const char *module)
+{
+	const char *slash = strrchr(module, '/');
+	if (file[0] || !module[0])
+		return file;
+	return slash && slash[1] ? slash + 1 : module;
+}
+
 struct ma_layout ma_layout_make(int rows, bool banner)
 {
 	struct ma_layout layout = {.banner_row = -1};

@@ -80,6 +80,9 @@ int ma_columns_row(struct ma_frame *frame, int row, const Memattach__LiveRow *va
 void ma_columns_text_head(struct ma_frame *frame, int column, int columns, const char *title,
 			  Memattach__LiveQuery__Column sort);
 
+/* What stands for the place of a function: its file, else the name of the object that it is in. */
+const char *ma_live_file(const char *file, const char *module);
+
 /* "app/cache.py:88", escaped, cut at its beginning. Returns the columns it took. */
 int ma_draw_place(struct ma_frame *frame, int row, int column, int columns, const char *file,
 		  int32_t line);

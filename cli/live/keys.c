@@ -8,15 +8,16 @@ static const struct {
 	uint32_t sign;
 	enum ma_command_key command;
 } signs[] = {
-	{'k', MA_DO_UP},           {'j', MA_DO_DOWN},          {'h', MA_DO_LEFT},
-	{'l', MA_DO_RIGHT},        {CONTROL_B, MA_DO_PAGE_UP}, {CONTROL_F, MA_DO_PAGE_DOWN},
-	{'g', MA_DO_HOME},         {'G', MA_DO_END},           {'1', MA_DO_VIEW},
-	{'2', MA_DO_VIEW + 1},     {'3', MA_DO_VIEW + 2},      {'4', MA_DO_VIEW + 3},
-	{'5', MA_DO_VIEW + 4},     {'/', MA_DO_FILTER},        {'s', MA_DO_SORT},
-	{'S', MA_DO_REVERSE},      {'r', MA_DO_REFERENCE},     {'R', MA_DO_REFERENCE_ATTACH},
-	{' ', MA_DO_FREEZE},       {'t', MA_DO_THREAD},        {'e', MA_DO_OPEN_HEAVIEST},
-	{'c', MA_DO_CLOSE_ALL},    {'d', MA_DO_DUMP},          {'?', MA_DO_HELP},
-	{CONTROL_L, MA_DO_REDRAW}, {'q', MA_DO_QUIT},          {'Q', MA_DO_DETACH},
+	{'k', MA_DO_UP},        {'j', MA_DO_DOWN},          {'h', MA_DO_LEFT},
+	{'l', MA_DO_RIGHT},     {CONTROL_B, MA_DO_PAGE_UP}, {CONTROL_F, MA_DO_PAGE_DOWN},
+	{'g', MA_DO_HOME},      {'G', MA_DO_END},           {'1', MA_DO_VIEW},
+	{'2', MA_DO_VIEW + 1},  {'3', MA_DO_VIEW + 2},      {'4', MA_DO_VIEW + 3},
+	{'5', MA_DO_VIEW + 4},  {'/', MA_DO_FILTER},        {'s', MA_DO_SORT},
+	{'S', MA_DO_REVERSE},   {'r', MA_DO_REFERENCE},     {'R', MA_DO_REFERENCE_ATTACH},
+	{' ', MA_DO_FREEZE},    {'t', MA_DO_THREAD},        {'e', MA_DO_OPEN_HEAVIEST},
+	{'c', MA_DO_CLOSE_ALL}, {'n', MA_DO_NATIVE},        {'d', MA_DO_DUMP},
+	{'?', MA_DO_HELP},      {CONTROL_L, MA_DO_REDRAW},  {'q', MA_DO_QUIT},
+	{'Q', MA_DO_DETACH},
 };
 
 static const enum ma_command_key by_kind[] = {
@@ -58,6 +59,7 @@ const struct ma_keys_help ma_keys_helps[] = {
 	{"Space", "freeze the picture (tracking goes on)"},
 	{"t", "one thread, or all"},
 	{"e  c", "tree: open the heaviest; close all"},
+	{"n", "native frames, or Python's alone"},
 	{"d  Ctrl-L", "dump a snapshot; draw anew"},
 	{"q  Q", "leave (tracking goes on); and detach"},
 	{"mouse", "click views, headings, rows; wheel"},

@@ -56,7 +56,8 @@ static void draw_frames(struct ma_frame *frame, const Memattach__LiveRow *stack,
 		const Memattach__LiveFrame *at = stack->frame[rank];
 		ma_canvas_text(row, 1, 1, MA_ROLE_KEY, rank ? ma_sign(frame, MA_SIGN_RIGHT) : "*");
 		int taken = ma_draw_name(frame, row, 3, room / 2, MA_ROLE_FUNCTION, at->function);
-		ma_draw_place(frame, row, 3 + taken + 2, room - taken - 2, at->file, at->line);
+		ma_draw_place(frame, row, 3 + taken + 2, room - taken - 2,
+			      ma_live_file(at->file, at->module), at->line);
 		if (rank == list->rank)
 			ma_canvas_recolor(row, 0, frame->columns, MA_ROLE_PICKED);
 		ma_model_hit(model, (struct ma_hit){row, 0, 1, frame->columns, MA_HIT_ROW, rank});
@@ -94,7 +95,9 @@ static void draw_source(struct ma_frame *frame, const Memattach__LiveFrame *at, 
 	ma_canvas_text(head, 3 + taken, 1, MA_ROLE_PLAIN, " ");
 	if (!source->text) {
 		char text[256];
-		snprintf(text, sizeof text, "no source: %s", source->reason);
+		snprintf(text, sizeof text, "no source: %s",
+			 at->module[0] && !at->file[0] ? "no debug information says where it is"
+						       : source->reason);
 		ma_draw_name(frame, top, 2, frame->columns - 4, MA_ROLE_FAINT, text);
 		return;
 	}

@@ -275,7 +275,8 @@ int ma_live_run(struct ma_tracking *tracking, enum ma_live_end *end, struct ma_e
 	int code = ma_screen_open(&live->screen, options->color, error);
 	if (!code) {
 		ma_input_begin();
-		ma_model_init(&live->model, tracking->targets.list[0].pid);
+		ma_model_init(&live->model, tracking->targets.list[0].pid,
+			      !tracking->options->no_native);
 		ma_link_init(&live->link);
 		draw(live, now_ms);
 		watch(live, end);

@@ -10,10 +10,11 @@
 #include "cli/alloc.h"
 #include "cli/live/model_keys.h"
 
-void ma_model_init(struct ma_model *model, pid_t pid)
+void ma_model_init(struct ma_model *model, pid_t pid, bool native)
 {
 	*model = (struct ma_model){
 		.pid = pid,
+		.native = native,
 		.open_heaviest = true,
 		/* Changes count from the moment when somebody began to look. */
 		.mark_reference = true,
@@ -249,6 +250,7 @@ void ma_model_ask(struct ma_model *model, Memattach__LiveQuery *query)
 	query->ascending = model->ascending;
 	query->filter = model->filter;
 	query->thread = model->thread;
+	query->native = model->native;
 	query->mark = model->mark_reference || model->mark_frozen;
 	query->reference = model->reference;
 	query->shown = model->shown;
@@ -345,6 +347,21 @@ static void take_threads(struct ma_model *model, const Memattach__LiveView *view
 	ma_list_take(list, &answer, list->key);
 }
 
+/* The frames of a stack. At first its innermost line of Python is picked, whose source there is. */
+static void take_frames(struct ma_model *model, const Memattach__LiveView *view)
+{
+	bool first = model->frames.count == 0;
+	const Memattach__LiveRow *stack = view->n_row ? view->row[0] : NULL;
+	uint32_t python = 0;
+	take_local(&model->frames, stack ? (uint32_t)stack->n_frame : 0, model->frames.page);
+	if (!first || !stack)
+		return;
+	while (python < stack->n_frame && stack->frame[python]->module[0])
+		python++;
+	if (python && python < stack->n_frame)
+		ma_list_pick(&model->frames, python, 0);
+}
+
 static void take_view(struct ma_model *model, const Memattach__LiveView *view,
 		      const Memattach__LiveQuery *query)
 {
@@ -358,8 +375,7 @@ static void take_view(struct ma_model *model, const Memattach__LiveView *view,
 			model->stack = view->row_count ? view->row_count - 1 : 0;
 			model->asks = true;
 		}
-		take_local(&model->frames, view->n_row ? (uint32_t)view->row[0]->n_frame : 0,
-			   model->frames.page);
+		take_frames(model, view);
 		break;
 	case MEMATTACH__LIVE_QUERY__VIEW__THREADS:
 		take_threads(model, view);

@@ -69,6 +69,8 @@ struct ma_model {
 	int page_rows;               /* of the body, by the last layout */
 	int columns;
 
+	bool native; /* frames too, not Python's alone */
+
 	/* tree and flame */
 	struct ma_key_set open;
 	bool open_heaviest;
@@ -110,7 +112,8 @@ struct ma_model {
 	size_t hit_count;
 };
 
-void ma_model_init(struct ma_model *model, pid_t pid);
+/* native: begins with native frames. */
+void ma_model_init(struct ma_model *model, pid_t pid, bool native);
 void ma_model_fini(struct ma_model *model);
 
 /* The latest answer, and that of the head (another one while frozen); NULL: none yet. */

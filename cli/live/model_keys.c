@@ -67,6 +67,19 @@ static void set_reference(struct ma_model *model, bool attach, uint64_t now_ms)
 	model->asks = true;
 }
 
+/* The other index has other keys: what was picked and open is not known there. */
+static void switch_native(struct ma_model *model, uint64_t now_ms)
+{
+	model->native = !model->native;
+	if (model->layer == MA_LAYER_STACK)
+		model->layer = MA_LAYER_NONE;
+	for (int i = 0; i < MA_TAB_THREADS; i++)
+		ma_list_home(&model->lists[i]);
+	ma_model_notice(model, now_ms, model->native ? "with native frames" : "Python frames only");
+	model->wishes++;
+	model->asks = true;
+}
+
 static void choose_thread(struct ma_model *model, uint32_t thread)
 {
 	model->thread = thread;
@@ -352,10 +365,9 @@ static enum ma_wish obey(struct ma_model *model, enum ma_command_key command, ui
 		go_back(model, command == MA_DO_ESCAPE);
 		break;
 	case MA_DO_NEXT_VIEW:
-		show_tab(model, (model->tab + 1) % MA_TABS);
-		break;
 	case MA_DO_PREVIOUS_VIEW:
-		show_tab(model, (model->tab + MA_TABS - 1) % MA_TABS);
+		show_tab(model,
+			 (model->tab + (command == MA_DO_NEXT_VIEW ? 1 : MA_TABS - 1)) % MA_TABS);
 		break;
 	case MA_DO_FILTER:
 		begin_filter(model);
@@ -379,6 +391,9 @@ static enum ma_wish obey(struct ma_model *model, enum ma_command_key command, ui
 	case MA_DO_OPEN_HEAVIEST:
 	case MA_DO_CLOSE_ALL:
 		close_all(model, command == MA_DO_OPEN_HEAVIEST);
+		break;
+	case MA_DO_NATIVE:
+		switch_native(model, now_ms);
 		break;
 	case MA_DO_DUMP:
 		begin_dump(model);

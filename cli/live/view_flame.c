@@ -68,7 +68,8 @@ static void draw_title(struct ma_frame *frame, const Memattach__LiveRow *picked)
 	const char *name = picked->key ? picked->function : "everything";
 	int taken = ma_draw_name(frame, row, at, room / 2, MA_ROLE_FUNCTION, name);
 	at += taken + 1;
-	at += ma_draw_place(frame, row, at, room - taken - 1, picked->file, picked->line);
+	at += ma_draw_place(frame, row, at, room - taken - 1,
+			    ma_live_file(picked->file, picked->module), picked->line);
 	ma_canvas_text(row, at, end - at, MA_ROLE_STRONG, figures);
 }
 

@@ -5,7 +5,7 @@
 #include "cli/live/compact.h"
 #include "cli/live/frame.h"
 
-enum { INDENT = 2, LEAST_TREE_NAME = 12 };
+enum { INDENT = 2, LEAST_TREE_NAME = 12, LEAST_CALLEE = 8 };
 
 /* Where the names go. */
 struct names {
@@ -58,15 +58,24 @@ static void draw_tree_names(struct ma_frame *frame, int row, const struct names 
 	at += ma_canvas_text(row, at, 1, MA_ROLE_KEY, sign) + 1;
 	room = frame->columns - at - 1;
 	int taken = ma_draw_name(frame, row, at, room * 3 / 5, MA_ROLE_FUNCTION, values->function);
-	ma_draw_place(frame, row, at + taken + 2, room - taken - 2, values->file, values->line);
+	ma_draw_place(frame, row, at + taken + 2, room - taken - 2,
+		      ma_live_file(values->file, values->module), values->line);
 }
 
 static void draw_line_names(struct ma_frame *frame, int row, const struct names *names,
 			    const Memattach__LiveRow *values)
 {
-	ma_draw_name(frame, row, names->function, names->function_columns, MA_ROLE_FUNCTION,
-		     values->function);
-	ma_draw_place(frame, row, names->file, names->file_columns, values->file, values->line);
+	int taken = ma_draw_name(frame, row, names->function, names->function_columns,
+				 MA_ROLE_FUNCTION, values->function);
+	int left = names->function_columns - taken;
+	/* What it called in native code, as far as there is room. */
+	if (values->callee[0] && left >= LEAST_CALLEE) {
+		ma_canvas_text(row, names->function + taken, 3, MA_ROLE_FAINT, " > ");
+		ma_draw_name(frame, row, names->function + taken + 3, left - 3, MA_ROLE_FAINT,
+			     values->callee);
+	}
+	ma_draw_place(frame, row, names->file, names->file_columns,
+		      ma_live_file(values->file, values->module), values->line);
 }
 
 void ma_draw_rows(struct ma_frame *frame)

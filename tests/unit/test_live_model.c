@@ -67,7 +67,7 @@ static void answer(uint32_t rows, uint32_t count)
 static int begin(void **state)
 {
 	(void)state;
-	ma_model_init(&model, 4242);
+	ma_model_init(&model, 4242, true);
 	ma_model_resize(&model, 10, 80);
 	return 0;
 }
@@ -375,6 +375,26 @@ static void test_layout(void **state)
 	}
 }
 
+/* n turns native frames off and on; what was picked has other keys then. */
+static void test_native(void **state)
+{
+	(void)state;
+	const struct ma_key n = {.kind = MA_KEY_SIGN, .sign = 'n'};
+	answer(5, 5);
+	assert_true(query.native);
+	ma_list_move(&model.lists[MA_TAB_LINES], 3);
+	assert_int_equal(ma_model_key(&model, &n, 1000), MA_WISH_NOTHING);
+	assert_true(model.asks);
+	assert_false(ma_model_is_settled(&model));
+	answer(5, 5);
+	assert_false(query.native);
+	assert_int_equal(model.lists[MA_TAB_LINES].rank, 0);
+	assert_true(ma_model_is_settled(&model));
+	ma_model_key(&model, &n, 1000);
+	ma_model_ask(&model, &query);
+	assert_true(query.native);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +410,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order_changes_under_the_pick, begin, end),
 		cmocka_unit_test_setup_teardown(test_another_index, begin, end),
 		cmocka_unit_test_setup_teardown(test_stack_of_the_picked_row, begin, end),
+		cmocka_unit_test_setup_teardown(test_native, begin, end),
 		cmocka_unit_test_setup_teardown(test_any_keys, begin, end),
 		cmocka_unit_test(test_layout),
 	};
