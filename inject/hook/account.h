@@ -40,6 +40,36 @@ MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, enum ma
 	return block;
 }
 
+/*
+ * May a request for `bytes` pass without a record? If so it is counted, before it is made: a
+ * function that has no more to do afterwards can jump to the next one. If not, nothing is, and the
+ * request is to be made and then accounted for.
+ */
+MA_INLINE bool ma_account_passes(enum ma_mode mode, size_t bytes)
+{
+	uint64_t cost = ma_counted_bytes(bytes);
+	struct ma_tls *tls;
+	uint64_t left;
+
+	if (mode == MA_MODE_EXACT)
+		return false;
+	if (mode == MA_MODE_CLASSES)
+		cost = ma_size_rate_of(cost)->cost;
+	tls = ma_tls();
+	left = tls->left;
+	if (__builtin_expect(left < cost, 0))
+		return false;
+	tls->left = left - cost;
+	return true;
+}
+
+/* May this block be freed without a record? */
+MA_INLINE bool ma_account_free_passes(enum ma_mode mode, const void *block)
+{
+	return mode != MA_MODE_EXACT &&
+	       __builtin_expect(!ma_filter_may_hold(ma_hook.area, (uint64_t)(uintptr_t)block), 1);
+}
+
 /* The block is about to be freed. Returns block. */
 MA_INLINE void *ma_account_free(enum ma_mode mode, void *block)
 {

@@ -15,15 +15,16 @@
 #include "proto/area.h"
 
 enum {
-	MA_CALL_NODES = 1 << 18,
+	MA_CALL_NODES = 1 << 17,
+	MA_CALL_INDEX = 1 << 18,
 	MA_CALL_DOMAINS = MA_DOMAIN_MALLOC, /* object, mem, malloc; a region is walked for */
-	MA_CALL_NONE = 0,                   /* no node: the tree is full here */
+	MA_CALL_NONE = 0,                   /* no node: the tree is full */
 	MA_CALL_ROOT = MA_CALL_NODES,       /* the stack without frames */
 };
 
 struct ma_call_node {
 	uint64_t word;   /* MA_FRAME of the innermost frame */
-	uint32_t parent; /* node, or MA_CALL_ROOT; 0 = free */
+	uint32_t parent; /* node, or MA_CALL_ROOT */
 	uint32_t stack;  /* id in the stack log; 0 = nothing was allocated here yet */
 	uint32_t site[MA_CALL_DOMAINS]; /* of the thread that asked last, by domain from 1; or 0 */
 	uint32_t reserved;
@@ -33,7 +34,10 @@ _Static_assert(sizeof(struct ma_call_node) == 32, "two nodes a cache line");
 
 /* Zeroed memory is an empty tree. */
 struct ma_call_tree {
-	struct ma_call_node nodes[MA_CALL_NODES];
+	uint32_t used; /* nodes taken, one after the other: what is called together lies together */
+	uint32_t reserved[15];
+	uint32_t index[MA_CALL_INDEX];            /* hash of parent and word -> node; 0 = free */
+	struct ma_call_node nodes[MA_CALL_NODES]; /* 0 is none */
 };
 
 /* The node of `parent` and one frame more, made if it is new. Of no node comes none. */

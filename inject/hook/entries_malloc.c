@@ -82,9 +82,20 @@ MALLOC_ENTRIES(sampled, MA_MODE_SAMPLED)
 MALLOC_ENTRIES(exact, MA_MODE_EXACT)
 MALLOC_ENTRIES(classes, MA_MODE_CLASSES)
 
+/* On its own, so that the entry point saves no register, and ends in a jump. */
+static __attribute__((noinline)) void free_held(void *block)
+{
+	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_record_free_sampled(block));
+}
+
 void ma_free_sampled(void *block)
 {
-	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_account_free(MA_MODE_SAMPLED, block));
+	ma_fn_free *next = MA_NEXT(MA_FN_FREE, ma_fn_free);
+
+	if (ma_account_free_passes(MA_MODE_SAMPLED, block))
+		next(block);
+	else
+		free_held(block);
 }
 
 void ma_free_exact(void *block)

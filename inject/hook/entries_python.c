@@ -17,11 +17,6 @@ MA_INLINE bool is_small(size_t bytes)
 	return bytes - 1 < ma_hook.small_limit;
 }
 
-MA_INLINE void *allocate(enum ma_mode mode, enum ma_domain domain, void *block, size_t bytes)
-{
-	return is_small(bytes) ? ma_account(mode, block, bytes, domain) : block;
-}
-
 MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn fn, void *context,
 			   void *block, size_t bytes)
 {
@@ -39,17 +34,37 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 	return ma_account(mode, moved, bytes, domain);
 }
 
+/*
+ * What is done where something is to be recorded; on its own, so that the entry point saves no
+ * register, and ends in a jump.
+ */
+#define SLOW(type, name, arguments) static __attribute__((noinline)) type name arguments
+
 /* The entry points of one domain and mode; to free, two modes need the same. */
 #define PYTHON_ENTRIES(name, suffix, fn, domain, mode)                                             \
+	SLOW(void *, name##_malloc_##suffix, (void *context, size_t bytes))                        \
+	{                                                                                          \
+		ma_fn_py_malloc *next = MA_NEXT(fn##_MALLOC, ma_fn_py_malloc);                     \
+		return ma_account(mode, next(context, bytes), bytes, domain);                      \
+	}                                                                                          \
 	void *ma_##name##_malloc_##suffix(void *context, size_t bytes)                             \
 	{                                                                                          \
 		ma_fn_py_malloc *next = MA_NEXT(fn##_MALLOC, ma_fn_py_malloc);                     \
-		return allocate(mode, domain, next(context, bytes), bytes);                        \
+		if (is_small(bytes) && !ma_account_passes(mode, bytes))                            \
+			return name##_malloc_##suffix(context, bytes);                             \
+		return next(context, bytes);                                                       \
+	}                                                                                          \
+	SLOW(void *, name##_calloc_##suffix, (void *context, size_t count, size_t size))           \
+	{                                                                                          \
+		ma_fn_py_calloc *next = MA_NEXT(fn##_CALLOC, ma_fn_py_calloc);                     \
+		return ma_account(mode, next(context, count, size), count * size, domain);         \
 	}                                                                                          \
 	void *ma_##name##_calloc_##suffix(void *context, size_t count, size_t size)                \
 	{                                                                                          \
 		ma_fn_py_calloc *next = MA_NEXT(fn##_CALLOC, ma_fn_py_calloc);                     \
-		return allocate(mode, domain, next(context, count, size), count * size);           \
+		if (is_small(count * size) && !ma_account_passes(mode, count * size))              \
+			return name##_calloc_##suffix(context, count, size);                       \
+		return next(context, count, size);                                                 \
 	}                                                                                          \
 	void *ma_##name##_realloc_##suffix(void *context, void *block, size_t bytes)               \
 	{                                                                                          \
@@ -57,9 +72,17 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 	}
 
 #define PYTHON_FREE(name, suffix, fn, mode)                                                        \
-	void ma_##name##_free_##suffix(void *context, void *block)                                 \
+	SLOW(void, name##_free_##suffix, (void *context, void *block))                             \
 	{                                                                                          \
 		MA_NEXT(fn##_FREE, ma_fn_py_free)(context, ma_account_free(mode, block));          \
+	}                                                                                          \
+	void ma_##name##_free_##suffix(void *context, void *block)                                 \
+	{                                                                                          \
+		ma_fn_py_free *next = MA_NEXT(fn##_FREE, ma_fn_py_free);                           \
+		if (!ma_account_free_passes(mode, block))                                          \
+			name##_free_##suffix(context, block);                                      \
+		else                                                                               \
+			next(context, block);                                                      \
 	}
 
 PYTHON_ENTRIES(obj, sampled, MA_FN_OBJ, MA_DOMAIN_OBJECT, MA_MODE_SAMPLED)

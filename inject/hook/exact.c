@@ -212,8 +212,10 @@ static void shadow_fill(struct ma_shadow *shadow, const struct ma_exact_block *b
 static bool enter(const struct ma_exact_heap *heap, uint64_t address,
 		  const struct ma_exact_block *block, bool is_new)
 {
-	struct ma_shadow *shadow = shadow_make(heap, address);
+	struct ma_shadow *shadow = shadow_find(heap, address);
 
+	if (!shadow)
+		shadow = shadow_make(heap, address);
 	if (!shadow)
 		return false;
 	if (shadow->site) {

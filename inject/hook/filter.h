@@ -46,10 +46,13 @@ static inline bool ma_filter_may_hold(const struct ma_area *area, uint64_t addre
 	uint32_t form = __atomic_load_n(&area->filter.form, __ATOMIC_RELAXED);
 	uint64_t word =
 		__atomic_load_n(&area->filter.words[ma_filter_word(hash, form)], __ATOMIC_RELAXED);
-	uint64_t difference = word ^ ma_filter_tag(hash) * MA_FILTER_LANES;
+	uint64_t difference, different;
 
-	uint64_t different = (difference + 0x7fff * MA_FILTER_LANES) & 0x8000 * MA_FILTER_LANES;
-
+	/* Mostly nothing at all is there. */
+	if (__builtin_expect(!word, 1))
+		return false;
+	difference = word ^ ma_filter_tag(hash) * MA_FILTER_LANES;
+	different = (difference + 0x7fff * MA_FILTER_LANES) & 0x8000 * MA_FILTER_LANES;
 	return different != 0x8000 * MA_FILTER_LANES;
 }
 

@@ -165,9 +165,9 @@ static uint32_t add_all(struct ma_tables *tables, uint64_t hash, const struct ma
 
 uint32_t ma_intern_find(struct ma_tables *tables, uint32_t stack, uint8_t domain, uint8_t thread)
 {
-	uint32_t *free;
+	uint32_t *free, flags = stack ? 0 : MA_STACK_NO_PYTHON;
 
-	return find_site(tables, pack_site(stack, domain, thread, 0), &free);
+	return find_site(tables, pack_site(stack, domain, thread, flags), &free);
 }
 
 uint32_t ma_intern_site(struct ma_area *area, const struct ma_writer *writer,

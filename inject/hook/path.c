@@ -144,7 +144,6 @@ static uint32_t changeable(const struct ma_path_guide *guide, struct ma_path *pa
 	clock_ms = __atomic_load_n(&guide->area->control.clock_ms, __ATOMIC_RELAXED);
 	now = ma_cpu_ticks();
 	elapsed = now - path->ticks;
-	path->ticks = now;
 	if (clock_ms != path->clock_ms || elapsed > UINT32_MAX ||
 	    guide->frames_per_tick > UINT32_MAX) {
 		path->clock_ms = clock_ms;
@@ -170,6 +169,9 @@ is_same_outside(const struct ma_path_guide *guide, bool objects, struct ma_path 
 		    !is_there(layout, objects, step - 1))
 			return false;
 	}
+	/* From now on: what was just done is no time that Python had. */
+	if (at > MA_PATH_ALWAYS)
+		path->ticks = ma_cpu_ticks();
 	return step > path->steps || !ma_py_word(step->frame, layout->frame_previous);
 }
 
@@ -235,6 +237,7 @@ bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path)
 
 	path->count = 0;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	path->bare = !frame && !(flags & ~(uint32_t)MA_STACK_NO_PYTHON);
 	if (!frame || flags)
 		return false;
 	if (path->state != state || path->generation != generation)

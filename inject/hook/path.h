@@ -10,7 +10,7 @@
  * caller can have gone on, and called what looks alike. But a caller goes on only after the frames
  * inside it have returned, and those that look alike had to be called anew. So after a short time
  * only so many frames can have changed, from the innermost one on, and those are compared:
- * MA_PATH_ALWAYS, and one more for each MA_PATH_CALL_NS. A Python call and its return take several
+ * MA_PATH_ALWAYS, and one more for each ma_path_call_ns. A Python call and its return take several
  * times as long (docs/performance.md); generators, which can be quicker, do not count. After a
  * longer time all frames are compared. The one way to
  * change a frame from inside is a debugger's jump: it is noticed with the daemon's next tick of the
@@ -28,10 +28,15 @@
 #include "inject/hook/config.h"
 
 enum {
-	MA_PATH_ALWAYS = 24, /* frames that are always compared */
-	MA_PATH_CALL_NS = 2, /* less than any Python call and its return take */
+	MA_PATH_ALWAYS = 16, /* frames that are always compared */
 	MA_PATH_FIND = 1024,
 };
+
+/* Nanoseconds: less than any call of Python code and its return take in this version. */
+static inline uint32_t ma_path_call_ns(uint32_t version)
+{
+	return version < 0x030e ? 5 : 2;
+}
 
 struct ma_step {
 	uint64_t frame;    /* its address */
@@ -42,12 +47,14 @@ struct ma_step {
 };
 
 struct ma_path {
-	uint64_t state;              /* the thread state whose frames these are */
-	uint64_t generation;         /* of the code map */
-	uint64_t ticks;              /* when it was true */
-	uint32_t clock_ms;           /* when all of it was compared, as the daemon's clock has it */
-	uint32_t count;              /* steps; 0 = nothing is known */
-	uint16_t find[MA_PATH_FIND]; /* hash of a frame's address -> its step, or another */
+	uint64_t state;      /* the thread state whose frames these are */
+	uint64_t generation; /* of the code map */
+	uint64_t ticks;      /* when it was true */
+	uint32_t clock_ms;   /* when all of it was compared, as the daemon's clock has it */
+	uint32_t count;      /* steps; 0 = nothing is known */
+	uint32_t bare;       /* 1: the thread has no Python frame */
+	uint32_t bare_site[MA_CALL_DOMAINS]; /* its sites then, by domain from 1; or 0 */
+	uint16_t find[MA_PATH_FIND];         /* hash of a frame's address -> its step, or another */
 	struct ma_step steps[MA_MAX_PYTHON_FRAMES];
 };
 
@@ -57,13 +64,13 @@ struct ma_path_guide {
 	const struct ma_hook_config *config;
 	struct ma_call_tree *tree;
 	uint64_t generation;      /* raised whenever the code map lost an entry */
-	uint64_t frames_per_tick; /* 2^32 / ticks of MA_PATH_CALL_NS; UINT64_MAX: unknown */
+	uint64_t frames_per_tick; /* 2^32 / ticks of ma_path_call_ns; UINT64_MAX: unknown */
 };
 
 /*
  * Makes the path what the calling thread's stack is now. False, with an empty path, when that is
- * nothing that it can hold: no frames, too many, one that cannot be read, or one whose code object
- * was not met before.
+ * nothing that it can hold: no frames (then it is bare), too many, one that cannot be read, or one
+ * whose code object was not met before.
  */
 bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path);
 

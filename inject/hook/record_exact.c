@@ -86,7 +86,8 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 
 static bool is_of(const struct ma_exact_block *block, uint32_t layers)
 {
-	return layers >> (ma_hook.area->tables.sites[block->site % MA_SITES].domain & 31) & 1;
+	return layers == MA_LAYER_ANY ||
+	       layers >> (ma_hook.area->tables.sites[block->site % MA_SITES].domain & 31) & 1;
 }
 
 /* Takes a block out of these layers. All but the change itself can be known without the lock. */

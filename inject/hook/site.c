@@ -58,8 +58,8 @@ static uint32_t lock_owner(void)
 void ma_hook_paths_init(void *memory)
 {
 	struct ma_call_tree *tree = memory;
-	uint64_t call_ticks =
-		(uint64_t)site.area->ident.tsc_khz * MA_PATH_CALL_NS / 1000000; /* kHz to 1/ns */
+	uint64_t call_ticks = (uint64_t)site.area->ident.tsc_khz *
+			      ma_path_call_ns(site.config->layout.version) / 1000000;
 
 	site.guide = (struct ma_path_guide){
 		.area = site.area,
@@ -110,6 +110,16 @@ static struct ma_call_node *node_of(const struct ma_path *path)
 	return &site.guide.tree->nodes[node % MA_CALL_NODES];
 }
 
+/* Where no Python runs. */
+static uint32_t bare_site(struct ma_path *path, uint8_t domain, uint8_t thread_slot)
+{
+	uint32_t *known = &path->bare_site[domain - 1];
+
+	if (!*known)
+		*known = ma_intern_find(&site.area->tables, 0, domain, thread_slot);
+	return *known;
+}
+
 uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
 {
 	struct ma_path *path = path_of(thread_slot);
@@ -117,8 +127,10 @@ uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
 	struct ma_call_node *node;
 	uint32_t known, stack;
 
-	if (!path || !ma_path_follow(&site.guide, path))
+	if (!path)
 		return 0;
+	if (!ma_path_follow(&site.guide, path))
+		return path->bare ? bare_site(path, domain, thread_slot) : 0;
 	node = node_of(path);
 	if (!node)
 		return 0;

@@ -119,7 +119,10 @@ bool ma_codes_remove(struct ma_tables *tables, uint64_t address);
 uint32_t ma_intern_site(struct ma_area *area, const struct ma_writer *writer,
 			const struct ma_walk *walk, uint8_t domain, uint8_t thread);
 
-/* The site of an interned stack, domain and thread; 0 = there is none yet. Lock-free. */
+/*
+ * The site of an interned stack, domain and thread; 0 = there is none yet. Stack 0 is that of a
+ * thread without Python frames. Lock-free.
+ */
 uint32_t ma_intern_find(struct ma_tables *tables, uint32_t stack, uint8_t domain, uint8_t thread);
 
 /*

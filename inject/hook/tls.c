@@ -5,28 +5,10 @@
 #include "inject/hook/sampler.h"
 #include "inject/hook/threads.h"
 
-/*
- * Read at its offset in the thread control block. Without a known offset: something that differs
- * between threads and has bit 31 set, which no thread id has, so that the reader of the area does
- * not take it for the id of a thread that is gone.
- */
-uint32_t ma_tls_thread_id(void)
+void ma_tls_begin(struct ma_tls *tls, uint32_t tid)
 {
-	uint64_t thread_pointer = ma_cpu_thread_pointer();
-	uint32_t tid = 0;
+	uint64_t seed = ma_cpu_thread_pointer() ^ ma_cpu_ticks() << 20;
 
-	if (ma_hook.tid_offset)
-		tid = *(const uint32_t *)(thread_pointer + ma_hook.tid_offset);
-	return tid ? tid : (uint32_t)(thread_pointer >> 6) | UINT32_C(1) << 31;
-}
-
-void ma_tls_settle(struct ma_tls *tls, uint32_t tid)
-{
-	uint64_t seed;
-
-	if (tls->generation == ma_hook.generation && tls->tid == tid)
-		return;
-	seed = ma_cpu_thread_pointer() ^ ma_cpu_ticks() << 20;
 	tls->tid = tid;
 	tls->slot = ma_threads_slot(ma_hook.area->threads, tid);
 	tls->random = ma_sampler_random(&seed);

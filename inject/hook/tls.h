@@ -76,16 +76,35 @@ static inline struct ma_tls *ma_tls(void)
 
 #endif
 
-/* The calling thread's id; never 0. */
-MA_HIDDEN uint32_t ma_tls_thread_id(void);
+/*
+ * The calling thread's id; never 0. Read at its offset in the thread control block. Without a known
+ * offset: something that differs between threads and has bit 31 set, which no thread id has, so
+ * that the reader of the area does not take it for the id of a thread that is gone.
+ */
+static inline uint32_t ma_tls_thread_id(void)
+{
+	uint64_t thread_pointer = ma_cpu_thread_pointer();
+	uint32_t tid = 0;
+
+	if (ma_hook.tid_offset)
+		tid = *(const uint32_t *)(thread_pointer + ma_hook.tid_offset);
+	return tid ? tid : (uint32_t)(thread_pointer >> 6) | UINT32_C(1) << 31;
+}
 
 /* Is this the slot that threads share for want of one of their own? */
 MA_HIDDEN bool ma_tls_is_shared(const struct ma_tls *tls);
 
+/* Makes the thread's state new: thread slot, random numbers; no draw in force. */
+MA_HIDDEN void ma_tls_begin(struct ma_tls *tls, uint32_t tid);
+
 /*
- * Makes the thread's state one of this attach and of thread `tid`: thread slot, random numbers; no
- * draw in force. Cheap when it is that already. Slow paths only; not for the shared slot.
+ * Makes the thread's state one of this attach and of thread `tid`, unless it is that already. Slow
+ * paths only; not for the shared slot.
  */
-MA_HIDDEN void ma_tls_settle(struct ma_tls *tls, uint32_t tid);
+static inline void ma_tls_settle(struct ma_tls *tls, uint32_t tid)
+{
+	if (tls->generation != ma_hook.generation || tls->tid != tid)
+		ma_tls_begin(tls, tid);
+}
 
 #endif

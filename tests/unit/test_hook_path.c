@@ -154,7 +154,7 @@ static void test_middle_goes_on(void **state)
 		assert_true(asks());
 		for (uint32_t at = 0; at < DEPTH; at++) {
 			put_position(frames[at], code, 40);
-			path->ticks = ma_cpu_ticks() - (DEPTH - at) * MA_PATH_CALL_NS;
+			path->ticks = ma_cpu_ticks() - (DEPTH - at) * ma_path_call_ns(versions[i]);
 			asks();
 			put_position(frames[at], code, 20);
 			path->ticks = 0;
@@ -236,7 +236,7 @@ static void test_code_dies(void **state)
 /* Threads that share a slot have no path, and other domains and threads have other sites. */
 static void test_sites(void **state)
 {
-	uint32_t site;
+	uint32_t site, bare;
 
 	(void)state;
 	begin(0x030b, 0);
@@ -252,6 +252,15 @@ static void test_sites(void **state)
 	assert_int_equal(ma_hook_site_known(MA_DOMAIN_OBJECT, SLOT + 1), 0);
 	assert_int_not_equal(ma_hook_site_learn(scratch, MA_DOMAIN_OBJECT, SLOT + 1), site);
 	assert_int_equal(ma_hook_site_known(MA_DOMAIN_OBJECT, SLOT), site);
+
+	fake_enter(0);
+	assert_false(asks());
+	assert_true(asks());
+	bare = ma_hook_site_known(MA_DOMAIN_OBJECT, SLOT);
+	assert_int_equal(python.area->tables.sites[bare].flags, MA_STACK_NO_PYTHON);
+	fake_enter(8); /* which is no state: what is wrong is not mistaken for nothing */
+	assert_false(asks());
+	assert_false(asks());
 	end();
 }
 
