@@ -120,13 +120,16 @@ int ma_modules_open(const struct ma_modules *modules, const struct ma_native_mod
 	char path[64];
 	if (strcmp(module->path, MA_MODULE_VDSO) == 0)
 		return copy_vdso(modules, module);
-	int root = ma_modules_root(modules);
-	if (root < 0)
-		root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return -1;
-	int fd = if_the_file(ma_modules_open_below(root, module->path), module);
-	close(root);
+	/* In a chroot of our own mount namespace the maps have names as we see them. */
+	const int roots[] = {ma_modules_root(modules), open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+	int fd = -1;
+	for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
+		if (roots[i] < 0)
+			continue;
+		if (fd < 0)
+			fd = if_the_file(ma_modules_open_below(roots[i], module->path), module);
+		close(roots[i]);
+	}
 	if (fd >= 0 || modules->proc_fd < 0)
 		return fd;
 	snprintf(path, sizeof path, "map_files/%llx-%llx", (unsigned long long)module->start,

@@ -50,10 +50,10 @@ const struct ma_native_module *ma_modules_find(const struct ma_modules *modules,
 
 /*
  * Opens the file of a module as the target sees it: by its path below the target's root if that is
- * still the same inode, else through map_files (deleted, replaced; takes privilege), else, of a
- * target that is gone, by its path here; the vDSO is copied out of the target's memory. Returns an
- * fd (returned-owned) of a regular file or a memfd, or -1. What is in it is the target's and may be
- * anything.
+ * still the same inode, or by its path here (a chroot, a target that is gone), else through
+ * map_files (deleted, replaced; takes privilege); the vDSO is copied out of the target's memory.
+ * Returns an fd (returned-owned) of a regular file or a memfd, or -1. What is in it is the target's
+ * and may be anything.
  */
 int ma_modules_open(const struct ma_modules *modules, const struct ma_native_module *module);
 

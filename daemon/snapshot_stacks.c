@@ -278,13 +278,16 @@ uint32_t ma_stack_builder_shown(struct ma_stack_builder *builder, const struct m
 		site->stack ? ma_idmap_find(&builder->shown_of_id, site->stack) : MA_IDMAP_NONE;
 	if (known != MA_IDMAP_NONE)
 		return known;
+	bool copied = read_stack(builder, site, &stack);
 	uint64_t hash;
-	if (read_stack(builder, site, &stack)) {
+	if (copied && stack.frame_count) {
 		hash = mix(visible_flags(stack.flags), stack.frame_count);
 		for (uint32_t i = 0; i < stack.frame_count; i++)
 			hash = mix(hash, builder->frames[i]);
 	} else {
-		hash = mix(visible_flags(site->flags), site->stack);
+		hash = mix(0, site->stack && !copied ? MA_PSEUDO_STACK_UNKNOWN
+						     : ma_pseudo_frame_instead(
+							       copied ? stack.flags : site->flags));
 	}
 	uint32_t shown = ma_idmap_find(&builder->shown_of_hash, hash);
 	if (shown == MA_IDMAP_NONE) {
