@@ -18,8 +18,8 @@
 #include "inject/victim.h"
 
 enum {
-	STOP_MS = 100, /* how long one thread gets to stop */
-	LATE_MS = 500, /* and at the end of a session, those that did not */
+	STOP_MS = 100,  /* how long one thread gets to stop */
+	LATE_MS = 3000, /* and at the end of a session, those that did not */
 	CODE_CHUNK_BYTES = 1 << 16,
 	CODE_OVERLAP_BYTES = 16,
 };

@@ -3,6 +3,8 @@
 """Writes docs/torture.md from what torture.py, kills.py and controls.py have logged.
 
     record.py [--logs FOLDER] [--to FILE]
+
+What stands below "What came of it" in that file is written by hand, and kept.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import pythons
 TEXT = """# What the torture found
 
 Written by `scripts/torture --record` on {date}. Linux {kernel} on {machine}, {cpus} CPUs, {libc} outside
-the tree of newer Pythons, memattach built {built}.
+the tree of newer Pythons; memattach {releases}, runs of {dates}.
 
 `scripts/torture` attaches to a target, samples it and detaches, over and over, while the target does
 everything at once: 4 Python threads that allocate and check sums, 2 native threads that allocate with
@@ -29,7 +31,8 @@ and allocate, execs, checkers of vector registers and the red zone, queued signa
 and a timer whose signals are counted, parsers of libexpat that keep copies of malloc's address, Python
 threads that sleep, and threads in each of 17 blocking system calls that must not see EINTR, wake early
 or wake late. One cycle in eight records everything (exact mode), one in four samples at 1 KiB. Some
-cycles are made by the program with its daemon.
+cycles are made by the program with its daemon. Part of the time the target's threads take both CPUs
+whole, part of the time they rest between rounds.
 
 Afterwards the target must be alive, its sums right, its file descriptors, threads, children, signal
 masks, page protections and Python's allocator tables as before, no word of any loaded object may lead to
@@ -60,7 +63,8 @@ nothing was left. {disturbed}
 Three careless variants of the same program, which the torture must see fail:
 
 {controls}
-"""
+{kept}"""
+BY_HAND = "\n## What came of it\n"
 
 
 def lines_of(path):
@@ -95,6 +99,15 @@ def finding_lines(records, what):
                                else "", "; ".join(one["found"])) for one in records if one["found"]]
 
 
+def kept_from(path):
+    """What was written by hand."""
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    return text[text.index(BY_HAND):] if BY_HAND in text else ""
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--logs", default=os.path.join(BUILD, "torture"))
@@ -111,11 +124,11 @@ def main():
     for one in kills:
         kill_counts["%s (%s)" % (one["label"], one["version"])] += one["kills"]
     disturbed = sorted({words for one in kills for words in one["disturbed"]})
-    program = os.path.join(BUILD, "memattach")
     text = TEXT.format(
         date=datetime.date.today(), kernel=platform.release(), machine=platform.machine(),
         cpus=os.cpu_count(), libc=" ".join(platform.libc_ver()),
-        built=datetime.datetime.fromtimestamp(os.stat(program).st_mtime).strftime("%Y-%m-%d %H:%M"),
+        releases=" and ".join(sorted({one["release"] for one in outcomes})),
+        dates=" and ".join(sorted({one["date"] for one in outcomes})),
         cycles=sum(one["cycles"] for one in outcomes),
         broken=sum(1 for one in outcomes if one["found"]), allocators=" | ".join(ALLOCATORS),
         rulers="---|" * len(ALLOCATORS), rows="\n".join(cycle_rows(outcomes)),
@@ -125,7 +138,7 @@ def main():
         disturbed="Calls that started over because their thread was borrowed at that moment: %s."
         % (", ".join(disturbed) or "none") if kills else "",
         kill_rows="\n".join("| %s | %d |" % item for item in kill_counts.items()),
-        controls="\n".join("- %s: %s" % (one["what"], one["outcome"]) for one in controls))
+        kept=kept_from(options.to), controls="\n".join("- %s: %s" % (one["what"], one["outcome"]) for one in controls))
     with open(options.to, "w", encoding="utf-8") as file:
         file.write(text)
     print("record: %s" % os.path.normpath(options.to))
