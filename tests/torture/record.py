@@ -51,13 +51,14 @@ that machine; the target's own threads take both CPUs.
 ## Tracer killed
 
 **{kills} SIGKILLs of the tracing process at random instants of attach and detach, {kill_broken} targets with
-findings.** After each the next attach and detach had to succeed; at the end no signal mask had changed and
-nothing was left. {disturbed}
+findings.** After each the next attach and detach had to succeed; at the end no signal mask might have
+changed and nothing be left. {disturbed}
 
 | Python | kills |
 |---|---|
 {kill_rows}
 
+{kill_findings}
 ## Negative controls
 
 Three careless variants of the same program, which the torture must see fail:
@@ -96,7 +97,7 @@ def cycle_rows(outcomes):
 
 def finding_lines(records, what):
     return ["- %s %s%s: %s" % (what, one["version"], ", " + one["allocator"] if "allocator" in one
-                               else "", "; ".join(one["found"])) for one in records if one["found"]]
+                               else "", "; ".join(one["found"])[:400]) for one in records if one["found"]]
 
 
 def kept_from(path):
@@ -137,6 +138,7 @@ def main():
         kills=sum(kill_counts.values()), kill_broken=sum(1 for one in kills if one["found"]),
         disturbed="Calls that started over because their thread was borrowed at that moment: %s."
         % (", ".join(disturbed) or "none") if kills else "",
+        kill_findings="".join(line + "\n" for line in finding_lines(kills, "Found with Python")),
         kill_rows="\n".join("| %s | %d |" % item for item in kill_counts.items()),
         kept=kept_from(options.to), controls="\n".join("- %s: %s" % (one["what"], one["outcome"]) for one in controls))
     with open(options.to, "w", encoding="utf-8") as file:
