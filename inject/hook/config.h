@@ -11,7 +11,7 @@
 
 #include "inject/hook/cpython/layout.h"
 
-enum { MA_HOOK_ABI = 3 };
+enum { MA_HOOK_ABI = 4 };
 
 /* The functions that are intercepted. Order = thunk index; keep in step with ma_fn_names. */
 enum ma_fn {
@@ -63,8 +63,11 @@ enum ma_fn {
 enum {
 	MA_THUNK_BYTES = 16,
 	MA_THUNK_PAGES = 2,
-	MA_THUNK_FORK_WAIT = 2048, /* in the code page: the handler of inject/loader/fork_wait.c */
+	MA_THUNK_FORK_WAIT = 2048, /* in the code page: what inject/loader/fork_wait.c makes */
 };
+
+/* The handlers there, MA_THUNK_BYTES each. */
+enum ma_fork_handler { MA_FORK_PREPARE, MA_FORK_PARENT, MA_FORK_CHILD };
 #define MA_THUNK_MEMFD "memattach-thunks"
 #define MA_THUNK_MAGIC UINT64_C(0x6b6e7568745f616d) /* "ma_thunk" */
 
@@ -84,7 +87,7 @@ struct ma_thunk_data {
 		escaped; /* bit d: domain d's table was foreign at the last stop, so that somebody's
 			    allocator may still call our thunks (bit 3: the arenas' table) */
 	uint64_t fork_until_tsc; /* forks wait until then (inject/loader/fork_wait.c); 0 = none */
-	int32_t fork_pid;        /* of this process only, not of its children */
+	int32_t forks;           /* that are under way */
 	uint32_t reserved32;
 	uint64_t reserved;
 	uint64_t target[MA_FN_COUNT]; /* where thunk i jumps; one aligned store switches it */

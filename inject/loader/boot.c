@@ -86,6 +86,8 @@ static int close_library(struct ma_resident *resident)
 	if (!failed)
 		config->dl_handle = 0;
 	ma_fork_bar_lift(resident);
+	if (!failed)
+		ma_fork_handlers_end(resident);
 	return failed;
 }
 
@@ -120,6 +122,7 @@ static int open_library(struct ma_resident *resident)
 	handle = FUNCTION(dlopen_fn, boot->dlopen)(boot->path, RTLD_NOW_);
 	ma_fork_bar_lift(resident);
 	if (!handle) {
+		ma_fork_handlers_end(resident);
 		const char *text =
 			boot->dlerror ? FUNCTION(dlerror_fn, boot->dlerror)() : (const char *)0;
 
@@ -177,10 +180,10 @@ static int load(struct ma_resident *resident)
 static int unload(struct ma_resident *resident)
 {
 	resident->config.step = MA_STEP_DLCLOSE;
-	/* In a child that was forked under the bar. */
-	ma_fork_bar_lift(resident);
 	if (resident->config.dl_handle && close_library(resident))
 		return MA_BOOT_NOT_UNLOADED;
+	/* Where there was no library to close. */
+	ma_fork_handlers_end(resident);
 	resident->config.step = MA_STEP_UNLOADED;
 	return 0;
 }

@@ -5,11 +5,12 @@
  * (2.31 to 2.41: elf/dl-close.c, sysdeps/nptl/fork.c). dlclose moreover unmaps under it, which
  * waits for a fork that is copying the address space, so that the two do meet.
  *
- * A handler of pthread_atfork makes a forking thread wait (fork_wait.c, in the thunk page). Being
- * the last one registered it runs before all others, above all before those in which allocators
- * take their locks, which dlclose needs: waiting later than that (in fork's own lock of the list of
- * open files, say) is a deadlock with jemalloc and tcmalloc. The wait is bounded, because the
- * forking thread may itself hold the loader's lock.
+ * Handlers of pthread_atfork (fork_wait.c, in the thunk page) count the forks that are under way,
+ * from before the hook is loaded until it is unloaded, and make new ones wait while the bar is set.
+ * The prepare handler, being the last one registered, runs before all others, above all before
+ * those in which allocators take their locks, which dlclose needs: waiting later than that (in
+ * fork's own lock of the list of open files, say) is a deadlock with jemalloc and tcmalloc. Every
+ * wait is bounded, because a forking thread may itself hold the loader's lock.
  *
  * Part of the boot code: flat, no libc.
  */
@@ -20,61 +21,96 @@
 #include "inject/loader/resident.h"
 #include "inject/loader/syscall_x86_64.h"
 
-typedef int ma_register_fn(uint64_t prepare, void (*parent)(void), void (*child)(void),
-			   uint64_t object);
+typedef int ma_register_fn(uint64_t prepare, uint64_t parent, uint64_t child, uint64_t object);
 typedef void ma_finalize_fn(uint64_t object);
 typedef void ma_lock_fn(void);
 typedef void *ma_look_up_fn(void *handle, const char *name);
 
-/* Ticks that a fork waits at most: about a second of today's processors. */
+/* Ticks that a wait takes at most: about a second of today's processors. */
 #define MA_FORK_WAIT_TICKS (UINT64_C(1) << 31)
+
+enum { MA_FORK_NAP_NS = 200000 };
 
 static struct ma_thunk_data *ma_fork_thunks(const struct ma_resident *resident)
 {
 	return (void *)(uintptr_t)resident->config.thunk_data;
 }
 
+/* Does nothing where this is the only thread that runs, or where libc has no such handlers. */
+static void ma_fork_handlers_begin(struct ma_resident *resident)
+{
+	struct ma_boot *boot = &resident->boot;
+	uint64_t page = resident->config.thunk_code, first = page + MA_THUNK_FORK_WAIT;
+
+	if (boot->fork_handler || !boot->on_thread || !boot->register_atfork || !boot->cxa_finalize)
+		return;
+	/* A fork whose prepare handler ran before they were taken off the list did not come back.
+	 */
+	__atomic_store_n(&ma_fork_thunks(resident)->forks, 0, __ATOMIC_RELAXED);
+	boot->fork_handler = 1;
+	if (((ma_register_fn *)boot->register_atfork)(first + MA_FORK_PREPARE * MA_THUNK_BYTES,
+						      first + MA_FORK_PARENT * MA_THUNK_BYTES,
+						      first + MA_FORK_CHILD * MA_THUNK_BYTES, page))
+		boot->fork_handler = 0;
+}
+
+/* In a child too, which has the handlers, and boot->fork_handler with them. */
+static void ma_fork_handlers_end(struct ma_resident *resident)
+{
+	struct ma_boot *boot = &resident->boot;
+
+	if (!boot->fork_handler || !boot->cxa_finalize)
+		return;
+	((ma_finalize_fn *)boot->cxa_finalize)(resident->config.thunk_code);
+	boot->fork_handler = 0;
+}
+
+static void ma_fork_await(struct ma_thunk_data *thunks, uint64_t until)
+{
+	const uint64_t nap[2] = {0, MA_FORK_NAP_NS};
+	int32_t forks;
+
+	while ((forks = __atomic_load_n(&thunks->forks, __ATOMIC_SEQ_CST)) > 0 &&
+	       ma_raw_timestamp() < until)
+		ma_raw_syscall(MA_SYS_FUTEX, (uintptr_t)&thunks->forks, MA_FUTEX_WAIT,
+			       (uint32_t)forks, (uintptr_t)nap);
+}
+
 /*
- * Until ma_fork_bar_lift. Does nothing where this is the only thread that runs, or where libc has
- * no such handlers. Under no lock. A thread that is past the handlers holds the lock of the list of
- * open files while it copies; the look-up waits for whoever is in the loader, without the bar.
+ * Until ma_fork_bar_lift. Under no lock. The look-up waits for whoever is in the loader, without
+ * the bar. A fork that began before there were handlers is not counted: when it copies, it holds
+ * the lock of the list of open files.
  */
 static void ma_fork_bar_set(struct ma_resident *resident)
 {
 	struct ma_thunk_data *thunks = ma_fork_thunks(resident);
 	struct ma_boot *boot = &resident->boot;
-	uint64_t page = resident->config.thunk_code;
+	uint64_t until;
 
-	if (!boot->on_thread || !boot->register_atfork || !boot->cxa_finalize)
+	ma_fork_handlers_begin(resident);
+	if (!boot->fork_handler)
 		return;
-	boot->fork_handler = 1;
-	if (((ma_register_fn *)boot->register_atfork)(page + MA_THUNK_FORK_WAIT, 0, 0, page)) {
-		boot->fork_handler = 0;
-		return;
-	}
 	((ma_look_up_fn *)boot->dlsym)(0 /* RTLD_DEFAULT */, "free");
-	thunks->fork_pid = (int32_t)ma_raw_syscall(MA_SYS_GETPID, 0, 0, 0, 0);
-	__atomic_store_n(&thunks->fork_until_tsc, ma_raw_timestamp() + MA_FORK_WAIT_TICKS,
-			 __ATOMIC_RELEASE);
+	until = ma_raw_timestamp() + MA_FORK_WAIT_TICKS;
+	__atomic_store_n(&thunks->fork_until_tsc, until, __ATOMIC_SEQ_CST);
+	ma_fork_await(thunks, until);
 	if (boot->list_lock && boot->list_unlock) {
 		((ma_lock_fn *)boot->list_lock)();
 		((ma_lock_fn *)boot->list_unlock)();
 	}
+	__atomic_store_n(&thunks->fork_until_tsc, ma_raw_timestamp() + MA_FORK_WAIT_TICKS,
+			 __ATOMIC_SEQ_CST);
 }
 
-/* A child that was forked in between has the handler too, and boot->fork_handler with it. */
 static void ma_fork_bar_lift(struct ma_resident *resident)
 {
 	struct ma_thunk_data *thunks = ma_fork_thunks(resident);
-	struct ma_boot *boot = &resident->boot;
 
-	if (!boot->fork_handler || !boot->cxa_finalize)
+	if (!resident->boot.fork_handler)
 		return;
-	__atomic_store_n(&thunks->fork_until_tsc, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&thunks->fork_until_tsc, 0, __ATOMIC_SEQ_CST);
 	ma_raw_syscall(MA_SYS_FUTEX, (uintptr_t)&thunks->fork_until_tsc, MA_FUTEX_WAKE, INT32_MAX,
 		       0);
-	((ma_finalize_fn *)boot->cxa_finalize)(resident->config.thunk_code);
-	boot->fork_handler = 0;
 }
 
 #endif
