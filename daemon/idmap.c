@@ -61,13 +61,6 @@ bool ma_idmap_add(struct ma_idmap *map, uint64_t key, uint32_t value)
 	return true;
 }
 
-void ma_idmap_clear(struct ma_idmap *map)
-{
-	if (map->room)
-		memset(map->slots, 0xff, map->room * sizeof *map->slots);
-	map->used = 0;
-}
-
 void ma_idmap_fini(struct ma_idmap *map)
 {
 	free(map->slots);

@@ -29,8 +29,7 @@ uint32_t ma_idmap_find(const struct ma_idmap *map, uint64_t key);
 /* Stores value under a key that is not there yet. false: no memory, the map is as before. */
 bool ma_idmap_add(struct ma_idmap *map, uint64_t key, uint32_t value);
 
-/* Empties the map and keeps its memory; fini gives that back. Zeroed maps are accepted. */
-void ma_idmap_clear(struct ma_idmap *map);
+/* Zeroed maps are accepted. */
 void ma_idmap_fini(struct ma_idmap *map);
 
 #endif

@@ -150,7 +150,7 @@ void ma_native_cache_ask(struct ma_native_cache *cache, struct ma_symbol_job *jo
 
 int ma_native_cache_fd(const struct ma_native_cache *cache)
 {
-	return cache->started ? cache->worker.done_fd : -1;
+	return cache->started ? cache->worker.base.done_fd : -1;
 }
 
 /* The one copy of a text, as valid UTF-8. */

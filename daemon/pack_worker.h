@@ -6,18 +6,18 @@
 #ifndef MA_DAEMON_PACK_WORKER_H
 #define MA_DAEMON_PACK_WORKER_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/snapshot_build.h"
+#include "daemon/worker.h"
 #include "proto/error.h"
 
 enum { MA_PACK_JOBS = 4 }; /* under way at a time: each may hold many megabytes */
 
 struct ma_pack_job {
-	struct ma_pack_job *next;
+	struct ma_job job;
 	uint64_t connection; /* id of who asked */
 	struct ma_snapshot snapshot;
 	int code; /* of packing, with its error */
@@ -27,15 +27,8 @@ struct ma_pack_job {
 };
 
 struct ma_pack_worker {
-	pthread_t thread;
-	bool started;
-	int done_fd; /* an eventfd: readable when jobs are done */
-	int count;   /* jobs under way; the loop's */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct ma_pack_job *todo; /* below: guarded by lock */
-	struct ma_pack_job *done;
-	bool stopping;
+	struct ma_worker base;
+	int count; /* jobs under way; the loop's */
 };
 
 /* Starts the thread. Errors: MA_ERR_FAILED. Daemon loop, as everything here. */

@@ -124,8 +124,8 @@ static void prepare(const struct ma_server *server, struct wait *wait, uint64_t 
 	bool accepting = server->connection_count < MA_CLIENTS && now_ms >= server->accept_again_ms;
 	wait->fds[0] = (struct pollfd){.fd = accepting ? server->listen_fd : -1, .events = POLLIN};
 	wait->fds[1] = (struct pollfd){.fd = server->signal_fd, .events = POLLIN};
-	wait->fds[2] = (struct pollfd){.fd = server->worker.done_fd, .events = POLLIN};
-	int tables_fd = server->unwind_worker ? server->unwind_worker->done_fd : -1;
+	wait->fds[2] = (struct pollfd){.fd = server->worker.base.done_fd, .events = POLLIN};
+	int tables_fd = server->unwind_worker ? server->unwind_worker->base.done_fd : -1;
 	wait->fds[3] = (struct pollfd){.fd = tables_fd, .events = POLLIN};
 	wait->fds[4] = (struct pollfd){.fd = ma_native_cache_fd(&server->names), .events = POLLIN};
 	struct pollfd *next = &wait->fds[FIXED_FDS];

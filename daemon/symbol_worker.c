@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,40 +21,23 @@ enum {
 	TRIES = 3,   /* as it is, alone in a new child, with names alone */
 };
 
-static void append(struct ma_symbol_job **list, struct ma_symbol_job *job)
-{
-	while (*list)
-		list = &(*list)->next;
-	*list = job;
-}
-
-static struct ma_symbol_job *take_first(struct ma_symbol_job **list)
-{
-	struct ma_symbol_job *job = *list;
-	if (job) {
-		*list = job->next;
-		job->next = NULL;
-	}
-	return job;
-}
-
 static void stop_child(struct ma_symbol_worker *worker)
 {
-	pthread_mutex_lock(&worker->lock);
+	pthread_mutex_lock(&worker->base.lock);
 	ma_confined_stop(&worker->child);
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_unlock(&worker->base.lock);
 	memset(worker->slot_file, 0, sizeof worker->slot_file);
 }
 
 /* false: it could not be started, or nobody wants it any more. */
 static bool start_child(struct ma_symbol_worker *worker)
 {
-	pthread_mutex_lock(&worker->lock);
+	pthread_mutex_lock(&worker->base.lock);
 	bool started = worker->child.pid != 0;
-	if (!started && !worker->stopping)
+	if (!started && !worker->base.stopping)
 		started = ma_confined_start(&worker->child, "memattach-names", CHILD_BYTES,
 					    ma_symbol_child, NULL) == 0;
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_unlock(&worker->base.lock);
 	return started;
 }
 
@@ -200,9 +182,9 @@ static bool try_job(struct ma_symbol_worker *worker, struct ma_symbol_job *job, 
 
 static bool is_stopping(struct ma_symbol_worker *worker)
 {
-	pthread_mutex_lock(&worker->lock);
-	bool stopping = worker->stopping;
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_lock(&worker->base.lock);
+	bool stopping = worker->base.stopping;
+	pthread_mutex_unlock(&worker->base.lock);
 	return stopping;
 }
 
@@ -229,37 +211,35 @@ static void wait_for_work(struct ma_symbol_worker *worker)
 {
 	struct timespec until;
 	if (!worker->child.pid) {
-		pthread_cond_wait(&worker->wake, &worker->lock);
+		pthread_cond_wait(&worker->base.wake, &worker->base.lock);
 		return;
 	}
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += IDLE_S;
-	if (pthread_cond_timedwait(&worker->wake, &worker->lock, &until) != ETIMEDOUT)
+	if (pthread_cond_timedwait(&worker->base.wake, &worker->base.lock, &until) != ETIMEDOUT)
 		return;
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_unlock(&worker->base.lock);
 	stop_child(worker);
-	pthread_mutex_lock(&worker->lock);
+	pthread_mutex_lock(&worker->base.lock);
 }
 
 static void *work(void *context)
 {
 	struct ma_symbol_worker *worker = context;
-	pthread_mutex_lock(&worker->lock);
+	struct ma_worker *base = &worker->base;
+	pthread_mutex_lock(&base->lock);
 	for (;;) {
-		while (!worker->todo && !worker->stopping)
+		while (!base->todo && !base->stopping)
 			wait_for_work(worker);
-		if (worker->stopping)
+		if (base->stopping)
 			break;
-		struct ma_symbol_job *job = take_first(&worker->todo);
-		pthread_mutex_unlock(&worker->lock);
+		struct ma_symbol_job *job = (struct ma_symbol_job *)ma_job_take(&base->todo);
+		pthread_mutex_unlock(&base->lock);
 		do_job(worker, job);
-		pthread_mutex_lock(&worker->lock);
-		append(&worker->done, job);
-		uint64_t one = 1;
-		ssize_t ignored = write(worker->done_fd, &one, sizeof one);
-		(void)ignored; /* cannot fail: the counter is far from its limit */
+		pthread_mutex_lock(&base->lock);
+		ma_worker_done(base, &job->job);
 	}
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_unlock(&base->lock);
 	/* Here, because the child ends with the thread that started it. */
 	stop_child(worker);
 	return NULL;
@@ -269,21 +249,10 @@ int ma_symbol_worker_start(struct ma_symbol_worker *worker, struct ma_error *err
 {
 	memset(worker, 0, sizeof *worker);
 	worker->timeout_ms = TIMEOUT_MS;
-	worker->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->done_fd < 0)
-		return ma_error_set(error, MA_ERR_FAILED, errno, "making an eventfd");
-	pthread_mutex_init(&worker->lock, NULL);
-	pthread_cond_init(&worker->wake, NULL);
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int result = pthread_create(&worker->thread, NULL, work, worker);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	worker->started = result == 0;
-	if (result == 0)
-		return 0;
-	ma_symbol_worker_stop(worker);
-	return ma_error_set(error, MA_ERR_FAILED, result, "starting a thread");
+	int code = ma_worker_start(&worker->base, work, worker, error);
+	if (code)
+		ma_symbol_worker_stop(worker);
+	return code;
 }
 
 void ma_symbol_job_destroy(struct ma_symbol_job *job)
@@ -299,50 +268,37 @@ void ma_symbol_job_destroy(struct ma_symbol_job *job)
 	free(job);
 }
 
-static void destroy_all(struct ma_symbol_job **list)
+static void destroy_all(struct ma_job **list)
 {
-	struct ma_symbol_job *job;
-	while ((job = take_first(list)))
-		ma_symbol_job_destroy(job);
+	struct ma_job *job;
+	while ((job = ma_job_take(list)))
+		ma_symbol_job_destroy((struct ma_symbol_job *)job);
 }
 
 void ma_symbol_worker_stop(struct ma_symbol_worker *worker)
 {
-	if (worker->started) {
-		pthread_mutex_lock(&worker->lock);
-		worker->stopping = true;
+	struct ma_worker *base = &worker->base;
+	if (base->started) {
+		pthread_mutex_lock(&base->lock);
 		/* Whatever it is at: the thread sees that it is gone. */
 		if (worker->child.pid)
 			kill(worker->child.pid, SIGKILL);
-		pthread_cond_signal(&worker->wake);
-		pthread_mutex_unlock(&worker->lock);
-		pthread_join(worker->thread, NULL);
+		ma_worker_ask_to_stop(base);
+		pthread_mutex_unlock(&base->lock);
+		pthread_join(base->thread, NULL);
 	}
-	if (worker->done_fd > 0) {
-		close(worker->done_fd);
-		pthread_mutex_destroy(&worker->lock);
-		pthread_cond_destroy(&worker->wake);
-	}
-	destroy_all(&worker->todo);
-	destroy_all(&worker->done);
+	destroy_all(&base->todo);
+	destroy_all(&base->done);
+	ma_worker_fini(base);
 	memset(worker, 0, sizeof *worker);
 }
 
 void ma_symbol_worker_submit(struct ma_symbol_worker *worker, struct ma_symbol_job *job)
 {
-	pthread_mutex_lock(&worker->lock);
-	append(&worker->todo, job);
-	pthread_cond_signal(&worker->wake);
-	pthread_mutex_unlock(&worker->lock);
+	ma_worker_submit(&worker->base, &job->job);
 }
 
 struct ma_symbol_job *ma_symbol_worker_take(struct ma_symbol_worker *worker)
 {
-	uint64_t ignored;
-	pthread_mutex_lock(&worker->lock);
-	struct ma_symbol_job *job = take_first(&worker->done);
-	if (!job && read(worker->done_fd, &ignored, sizeof ignored) < 0)
-		ignored = 0;
-	pthread_mutex_unlock(&worker->lock);
-	return job;
+	return (struct ma_symbol_job *)ma_worker_take(&worker->base);
 }

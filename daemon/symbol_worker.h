@@ -9,13 +9,13 @@
 #ifndef MA_DAEMON_SYMBOL_WORKER_H
 #define MA_DAEMON_SYMBOL_WORKER_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/confine.h"
 #include "daemon/symbol_packet.h"
+#include "daemon/worker.h"
 #include "proto/error.h"
 
 enum {
@@ -24,7 +24,7 @@ enum {
 
 /* Addresses of one file, and what became of them. */
 struct ma_symbol_job {
-	struct ma_symbol_job *next;
+	struct ma_job job;
 	uint32_t file;  /* the cache's: tells files apart */
 	int fd;         /* of the file; owned */
 	int root_fd;    /* the target's root; owned; -1: it is gone */
@@ -41,16 +41,9 @@ struct ma_symbol_trouble {
 };
 
 struct ma_symbol_worker {
-	pthread_t thread;
-	bool started;
-	int done_fd;         /* an eventfd: readable when jobs are done */
-	uint32_t timeout_ms; /* of one batch */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct ma_symbol_job *todo; /* below: guarded by lock */
-	struct ma_symbol_job *done;
-	bool stopping;
-	struct ma_confined child; /* the thread's own, begun and ended under lock */
+	struct ma_worker base;
+	uint32_t timeout_ms;      /* of one batch */
+	struct ma_confined child; /* the thread's own, begun and ended under base.lock */
 	/* The thread's own. */
 	uint32_t slot_file[MA_SYMBOL_SLOTS]; /* 0: free; else file + 1 */
 	uint64_t slot_used[MA_SYMBOL_SLOTS];

@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,23 +13,6 @@
 #include "daemon/unwind_source.h"
 
 enum { STOP_S = 5 };
-
-static void append(struct ma_unwind_job **list, struct ma_unwind_job *job)
-{
-	while (*list)
-		list = &(*list)->next;
-	*list = job;
-}
-
-static struct ma_unwind_job *take_first(struct ma_unwind_job **list)
-{
-	struct ma_unwind_job *job = *list;
-	if (job) {
-		*list = job->next;
-		job->next = NULL;
-	}
-	return job;
-}
 
 struct ma_unwind_job *ma_unwind_job_create(const struct ma_native_module *module, pid_t pid,
 					   int proc_fd)
@@ -60,11 +41,11 @@ void ma_unwind_job_destroy(struct ma_unwind_job *job)
 	free(job);
 }
 
-static void destroy_all(struct ma_unwind_job **list)
+static void destroy_all(struct ma_job **list)
 {
-	struct ma_unwind_job *job;
-	while ((job = take_first(list)))
-		ma_unwind_job_destroy(job);
+	struct ma_job *job;
+	while ((job = ma_job_take(list)))
+		ma_unwind_job_destroy((struct ma_unwind_job *)job);
 }
 
 /* Reads the module's file. Its descriptor is not kept: there may be hundreds of modules. */
@@ -105,8 +86,9 @@ static bool do_job(struct ma_unwind_worker *worker, struct ma_unwind_job *job, b
 	if (job->code == 0 && !job->table && !compile) {
 		finished = false;
 	} else if (job->code == 0 && !job->table) {
-		job->code = ma_unwind_child_compile(&source, &worker->limits, &worker->stopping,
-						    &job->table, &job->bytes, &job->error);
+		job->code =
+			ma_unwind_child_compile(&source, &worker->limits, &worker->base.stopping,
+						&job->table, &job->bytes, &job->error);
 		if (job->code == 0)
 			ma_unwind_cache_store(&worker->cache, job->table, job->bytes);
 	}
@@ -117,36 +99,34 @@ static bool do_job(struct ma_unwind_worker *worker, struct ma_unwind_job *job, b
 static void *work(void *context)
 {
 	struct ma_unwind_worker *worker = context;
-	pthread_mutex_lock(&worker->lock);
+	struct ma_worker *base = &worker->base;
+	pthread_mutex_lock(&base->lock);
 	for (;;) {
-		while (!worker->todo && !worker->slow && !worker->stopping)
-			pthread_cond_wait(&worker->wake, &worker->lock);
-		if (worker->stopping)
+		while (!base->todo && !worker->slow && !base->stopping)
+			pthread_cond_wait(&base->wake, &base->lock);
+		if (base->stopping)
 			break;
-		bool compile = !worker->todo;
-		struct ma_unwind_job *job = take_first(compile ? &worker->slow : &worker->todo);
-		pthread_mutex_unlock(&worker->lock);
-		bool finished = do_job(worker, job, compile);
-		pthread_mutex_lock(&worker->lock);
-		append(finished ? &worker->done : &worker->slow, job);
-		uint64_t one = 1;
-		ssize_t ignored = finished ? write(worker->done_fd, &one, sizeof one) : 0;
-		(void)ignored; /* cannot fail: the counter is far from its limit */
+		bool compile = !base->todo;
+		struct ma_job *job = ma_job_take(compile ? &worker->slow : &base->todo);
+		pthread_mutex_unlock(&base->lock);
+		bool finished = do_job(worker, (struct ma_unwind_job *)job, compile);
+		pthread_mutex_lock(&base->lock);
+		if (finished)
+			ma_worker_done(base, job);
+		else
+			ma_job_append(&worker->slow, job);
 	}
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_unlock(&base->lock);
 	return NULL;
 }
 
 static void destroy(struct ma_unwind_worker *worker)
 {
-	if (worker->done_fd >= 0)
-		close(worker->done_fd);
-	pthread_mutex_destroy(&worker->lock);
-	pthread_cond_destroy(&worker->wake);
 	ma_unwind_cache_close(&worker->cache);
-	destroy_all(&worker->todo);
+	destroy_all(&worker->base.todo);
 	destroy_all(&worker->slow);
-	destroy_all(&worker->done);
+	destroy_all(&worker->base.done);
+	ma_worker_fini(&worker->base);
 	free(worker);
 }
 
@@ -157,27 +137,11 @@ struct ma_unwind_worker *ma_unwind_worker_start(struct ma_error *error)
 		ma_error_set(error, MA_ERR_FAILED, ENOMEM, "starting a thread");
 		return NULL;
 	}
-	pthread_mutex_init(&worker->lock, NULL);
-	pthread_cond_init(&worker->wake, NULL);
 	worker->limits = ma_unwind_limits;
 	ma_unwind_cache_open(&worker->cache);
-	worker->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int failed = worker->done_fd < 0 ? errno : 0;
-	if (!failed) {
-		/* Signals are the loop's. */
-		sigset_t all, before;
-		sigfillset(&all);
-		sigdelset(&all, SIGBUS);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		failed = pthread_create(&worker->thread, NULL, work, worker);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-	}
-	if (!failed) {
-		worker->started = true;
+	if (ma_worker_start(&worker->base, work, worker, error) == 0)
 		return worker;
-	}
 	destroy(worker);
-	ma_error_set(error, MA_ERR_FAILED, failed, "starting a thread");
 	return NULL;
 }
 
@@ -186,29 +150,25 @@ void ma_unwind_worker_stop(struct ma_unwind_worker *worker)
 	struct timespec until;
 	if (!worker)
 		return;
-	pthread_mutex_lock(&worker->lock);
-	__atomic_store_n(&worker->stopping, true, __ATOMIC_RELAXED);
-	pthread_cond_signal(&worker->wake);
-	pthread_mutex_unlock(&worker->lock);
+	pthread_mutex_lock(&worker->base.lock);
+	ma_worker_ask_to_stop(&worker->base);
+	pthread_mutex_unlock(&worker->base.lock);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += STOP_S;
-	if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
+	if (pthread_timedjoin_np(worker->base.thread, NULL, &until) == 0)
 		destroy(worker);
 }
 
 void ma_unwind_worker_submit(struct ma_unwind_worker *worker, struct ma_unwind_job *job)
 {
-	pthread_mutex_lock(&worker->lock);
-	append(&worker->todo, job);
-	pthread_cond_signal(&worker->wake);
-	pthread_mutex_unlock(&worker->lock);
+	ma_worker_submit(&worker->base, &job->job);
 }
 
-static void forget_in(struct ma_unwind_job **at, uint64_t owner)
+static void forget_in(struct ma_job **at, uint64_t owner)
 {
 	while (*at) {
-		if ((*at)->owner == owner)
-			ma_unwind_job_destroy(take_first(at));
+		if (((struct ma_unwind_job *)*at)->owner == owner)
+			ma_unwind_job_destroy((struct ma_unwind_job *)ma_job_take(at));
 		else
 			at = &(*at)->next;
 	}
@@ -216,20 +176,14 @@ static void forget_in(struct ma_unwind_job **at, uint64_t owner)
 
 void ma_unwind_worker_forget(struct ma_unwind_worker *worker, uint64_t owner)
 {
-	pthread_mutex_lock(&worker->lock);
-	forget_in(&worker->todo, owner);
+	pthread_mutex_lock(&worker->base.lock);
+	forget_in(&worker->base.todo, owner);
 	forget_in(&worker->slow, owner);
-	forget_in(&worker->done, owner);
-	pthread_mutex_unlock(&worker->lock);
+	forget_in(&worker->base.done, owner);
+	pthread_mutex_unlock(&worker->base.lock);
 }
 
 struct ma_unwind_job *ma_unwind_worker_take(struct ma_unwind_worker *worker)
 {
-	uint64_t ignored;
-	pthread_mutex_lock(&worker->lock);
-	struct ma_unwind_job *job = take_first(&worker->done);
-	if (!job && read(worker->done_fd, &ignored, sizeof ignored) < 0)
-		ignored = 0;
-	pthread_mutex_unlock(&worker->lock);
-	return job;
+	return (struct ma_unwind_job *)ma_worker_take(&worker->base);
 }

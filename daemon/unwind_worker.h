@@ -8,7 +8,6 @@
 #ifndef MA_DAEMON_UNWIND_WORKER_H
 #define MA_DAEMON_UNWIND_WORKER_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,11 +16,12 @@
 #include "daemon/modules.h"
 #include "daemon/unwind_cache.h"
 #include "daemon/unwind_child.h"
+#include "daemon/worker.h"
 #include "proto/error.h"
 
 /* One module to be looked at, and what came of it. */
 struct ma_unwind_job {
-	struct ma_unwind_job *next;
+	struct ma_job job;
 	uint64_t owner;                 /* whose it is */
 	struct ma_native_module module; /* path owned; bias and build-id are filled in */
 	uint64_t offset;                /* in the file, of what is mapped at module.start */
@@ -37,17 +37,10 @@ struct ma_unwind_job {
 };
 
 struct ma_unwind_worker {
-	pthread_t thread;
-	bool started;
-	int done_fd; /* an eventfd: readable when jobs are done */
+	struct ma_worker base;
 	struct ma_unwind_limits limits;
 	struct ma_unwind_cache cache; /* the thread's */
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	struct ma_unwind_job *todo; /* below: guarded by lock */
-	struct ma_unwind_job *slow; /* not in the cache: to be compiled */
-	struct ma_unwind_job *done;
-	bool stopping; /* also read without it, atomically */
+	struct ma_job *slow;          /* not in the cache: to be compiled; guarded by base.lock */
 };
 
 /* Starts the thread; returned-owned, NULL with *error: MA_ERR_FAILED. Daemon loop, as everything

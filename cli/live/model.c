@@ -155,21 +155,6 @@ void ma_model_resize(struct ma_model *model, int page_rows, int columns)
 	model->asks = true;
 }
 
-bool ma_key_set_has(const struct ma_key_set *set, uint64_t key)
-{
-	size_t low = 0, high = set->count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (set->keys[middle] == key)
-			return true;
-		if (set->keys[middle] < key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
-}
-
 void ma_key_set_put(struct ma_key_set *set, uint64_t key, bool in)
 {
 	size_t at = 0;

@@ -166,7 +166,4 @@ void ma_model_hit(struct ma_model *model, struct ma_hit hit);
 /* Has the process ended (or been lost, or detached from)? */
 bool ma_model_has_ended(const struct ma_model *model);
 
-/* Is a tree node open? */
-bool ma_key_set_has(const struct ma_key_set *set, uint64_t key);
-
 #endif

@@ -63,7 +63,7 @@ static struct ma_symbol_job *make_job(const struct fixture *fixture, const char 
 
 static struct ma_symbol_job *do_job(struct fixture *fixture, struct ma_symbol_job *job)
 {
-	struct pollfd done = {.fd = fixture->worker.done_fd, .events = POLLIN};
+	struct pollfd done = {.fd = fixture->worker.base.done_fd, .events = POLLIN};
 	ma_symbol_worker_submit(&fixture->worker, job);
 	for (;;) {
 		assert_int_equal(poll(&done, 1, PATIENCE_MS), 1);

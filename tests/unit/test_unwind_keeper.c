@@ -94,7 +94,7 @@ static int teardown(void **state)
 /* One turn of the daemon's loop. */
 static void turn(struct fixture *fixture)
 {
-	struct pollfd wait = {.fd = fixture->worker->done_fd, .events = POLLIN};
+	struct pollfd wait = {.fd = fixture->worker->base.done_fd, .events = POLLIN};
 	struct ma_unwind_job *job;
 	poll(&wait, 1, POLL_MS);
 	while ((job = ma_unwind_worker_take(fixture->worker))) {

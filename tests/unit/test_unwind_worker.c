@@ -101,7 +101,7 @@ static void submit(struct fixture *fixture, uint64_t owner)
 static struct ma_unwind_job *wait_for_job(struct fixture *fixture)
 {
 	struct ma_unwind_job *job;
-	struct pollfd wait = {.fd = fixture->worker->done_fd, .events = POLLIN};
+	struct pollfd wait = {.fd = fixture->worker->base.done_fd, .events = POLLIN};
 	while (!(job = ma_unwind_worker_take(fixture->worker)))
 		assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
 	return job;
