@@ -17,6 +17,7 @@
 #include "inject/hook/filter.h"
 #include "inject/hook/site.h"
 #include "inject/hook/tables.h"
+#include "tests/unit/measured_tsc.h"
 
 /* PyMemAllocatorEx (Include/cpython/pymem.h), the same since 3.5. */
 struct allocator {
@@ -235,20 +236,6 @@ void shim_uninstall(void (*set)(int, struct allocator *))
 	set(PYMEM_DOMAIN_OBJ, &next);
 }
 
-static uint32_t tsc_khz(void)
-{
-	struct timespec start, now;
-	uint64_t ticks = ma_cpu_ticks();
-	int64_t ns;
-
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		ns = (now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec;
-	} while (ns < 2000000);
-	return (uint32_t)((ma_cpu_ticks() - ticks) * 1000000 / (uint64_t)ns);
-}
-
 /* Gives the hook memory for paths. False: there is none. */
 bool shim_paths(void)
 {
@@ -257,7 +244,7 @@ bool shim_paths(void)
 
 	if (memory == MAP_FAILED)
 		return false;
-	area->ident.tsc_khz = tsc_khz();
+	area->ident.tsc_khz = measured_tsc_khz();
 	ma_hook_paths_init(memory);
 	paths.path = (struct ma_path *)((struct ma_call_tree *)memory + 1);
 	return true;

@@ -23,6 +23,7 @@
 #include "inject/hook/thunks.h"
 #include "proto/area.h"
 #include "proto/area_check.h"
+#include "tests/unit/measured_tsc.h"
 
 enum { EXACT_ARENA_PAGES = 1 << 18, PAGE = 4096, PYMEM_DOMAIN_OBJ = 2, PYMEM_DOMAIN_MEM = 1 };
 
@@ -72,20 +73,6 @@ static uint32_t find_tid_offset(void)
 	return 0;
 }
 
-static uint32_t find_tsc_khz(void)
-{
-	struct timespec start, now;
-	uint64_t ticks = ma_cpu_ticks();
-	int64_t ns;
-
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		ns = (now.tv_sec - start.tv_sec) * 1000000000 + now.tv_nsec - start.tv_nsec;
-	} while (ns < 2000000);
-	return (uint32_t)((ma_cpu_ticks() - ticks) * 1000000 / (uint64_t)ns);
-}
-
 static bool map_thunks(void)
 {
 	struct ma_thunk_data *data;
@@ -113,7 +100,7 @@ static bool map_area(uint32_t mode, uint32_t interval_bytes)
 	area->ident.version = MA_AREA_VERSION;
 	area->ident.area_bytes = bytes;
 	area->ident.mode = mode;
-	area->ident.tsc_khz = find_tsc_khz();
+	area->ident.tsc_khz = measured_tsc_khz();
 	area->ident.exact_heap_bytes = (uint64_t)EXACT_ARENA_PAGES * PAGE;
 	area->control.interval_bytes = interval_bytes;
 	area->control.enabled = 1;
