@@ -79,6 +79,9 @@ static int prepare_machine(struct ma_session *session, struct ma_error *error)
 	free(code);
 	if (machine->syscall_return && machine->sigreturn)
 		return 0;
+	if (ma_view_ended(&session->view))
+		return ma_error_set(error, MA_ERR_NO_PROCESS, ESRCH,
+				    "preparing calls in process %d", session->pid);
 	ma_error_set(error, MA_ERR_UNSAFE, 0, "preparing calls in process %d", session->pid);
 	ma_error_answer(error, "its C library (%s) has no instructions for that", libc->path);
 	return MA_ERR_UNSAFE;
