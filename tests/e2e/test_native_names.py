@@ -12,6 +12,7 @@ import pytest
 import program
 import pythons
 import snapshot_reader
+from native_frames import below
 from snapshot_reader import INUSE_SPACE
 from target import Target
 from waiting import wait_until
@@ -68,16 +69,6 @@ def allocated(memattach, start, every_python, library, tmp_path):
     for _ in range(3):
         one_round(target)
     return target
-
-
-def below(snapshot, function):
-    """The native frames inside the innermost Python frame, largest site first, of a function."""
-    found = []
-    for site in sorted(snapshot.sites, key=lambda site: -site.values[INUSE_SPACE]):
-        python = [at for at, frame in enumerate(site.all_frames) if frame[3] is None]
-        if python and site.all_frames[python[0]][0].split(".")[0] == function and python[0]:
-            found.append(site.all_frames[:python[0]])
-    return found
 
 
 def test_names(memattach, allocated, tmp_path):
