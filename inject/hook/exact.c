@@ -36,10 +36,14 @@ bool ma_exact_init(struct ma_exact_heap *heap, struct ma_area *area, uint64_t ar
 	heap->arena = (uint8_t *)area + sizeof *area;
 	heap->arena_pages = (uint32_t)(arena_bytes / MA_PAGE_BYTES);
 	heap->state->arena_pages = heap->arena_pages;
-	return heap->arena_pages > DIRECTORY_PAGES;
+	if (heap->arena_pages <= DIRECTORY_PAGES)
+		return false;
+	heap->directory_pages = heap->arena_pages - DIRECTORY_PAGES + 1;
+	return true;
 }
 
-static bool lock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
+static __attribute__((cold, noinline)) bool wait_for_lock(const struct ma_exact_heap *heap,
+							  struct ma_exact_caller caller)
 {
 	struct ma_exact *state = heap->state;
 	uint32_t seen = 0;
@@ -61,17 +65,22 @@ static bool lock(const struct ma_exact_heap *heap, struct ma_exact_caller caller
 	}
 }
 
+static bool lock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
+{
+	uint32_t holder = 0;
+
+	if (__builtin_expect(__atomic_compare_exchange_n(&heap->state->lock, &holder, caller.tid,
+							 false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
+			     1))
+		return true;
+	return wait_for_lock(heap, caller);
+}
+
 static void unlock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
 {
 	/* The lock may have been taken over from us. */
 	if (__atomic_load_n(&heap->state->lock, __ATOMIC_RELAXED) == caller.tid)
 		__atomic_store_n(&heap->state->lock, 0, __ATOMIC_RELEASE);
-}
-
-/* For what changes under the lock only: readers see each word whole. */
-static void add(uint64_t *word, uint64_t amount)
-{
-	__atomic_store_n(word, *word + amount, __ATOMIC_RELAXED);
 }
 
 static void *arena_page(const struct ma_exact_heap *heap, uint32_t page, uint32_t pages)
@@ -101,12 +110,6 @@ void *ma_exact_reserve(const struct ma_exact_heap *heap, uint64_t bytes)
 	return arena_page(heap, arena_take(heap, (uint32_t)pages), (uint32_t)pages);
 }
 
-static bool can_shadow(uint64_t address)
-{
-	return address && !(address & ((1 << MA_SHADOW_GRANULE_BITS) - 1)) &&
-	       address >> MA_SHADOW_REGION_BITS < MA_SHADOW_REGIONS;
-}
-
 static uint32_t *directory_slot(const struct ma_exact_heap *heap, uint32_t *region,
 				uint64_t address)
 {
@@ -118,21 +121,8 @@ static uint32_t *directory_slot(const struct ma_exact_heap *heap, uint32_t *regi
 	return &directory[address >> MA_SHADOW_PAGE_BITS & (MA_SHADOW_PAGES - 1)];
 }
 
-/* The shadow of an address; NULL when nothing near it was ever entered. */
-static struct ma_shadow *shadow_find(const struct ma_exact_heap *heap, uint64_t address)
-{
-	uint32_t *region, *slot;
-	struct ma_shadow *page;
-
-	if (!can_shadow(address))
-		return NULL;
-	region = &heap->state->regions[address >> MA_SHADOW_REGION_BITS];
-	slot = directory_slot(heap, region, address);
-	page = slot ? arena_page(heap, __atomic_load_n(slot, __ATOMIC_ACQUIRE), 1) : NULL;
-	return page ? &page[address >> MA_SHADOW_GRANULE_BITS & (MA_SHADOW_SLOTS - 1)] : NULL;
-}
-
-/* The same, making what is missing; NULL when the arena is used up. Under the lock. */
+/* The shadow of an address, made if it is missing; NULL when the arena is used up. Under the lock.
+ */
 static struct ma_shadow *shadow_make(const struct ma_exact_heap *heap, uint64_t address)
 {
 	uint32_t *region = &heap->state->regions[address >> MA_SHADOW_REGION_BITS];
@@ -145,7 +135,7 @@ static struct ma_shadow *shadow_make(const struct ma_exact_heap *heap, uint64_t 
 		return NULL;
 	if (!*slot)
 		__atomic_store_n(slot, arena_take(heap, 1), __ATOMIC_RELEASE);
-	return shadow_find(heap, address);
+	return ma_exact_shadow(heap, address);
 }
 
 static uint64_t shadow_size(const struct ma_shadow *shadow)
@@ -168,10 +158,10 @@ static void site_shrink(struct ma_exact *state, uint32_t id, uint64_t bytes)
 	struct ma_exact_site *site = &state->sites[id % MA_SITES];
 
 	keep_peak(state, site);
-	add(&site->live_bytes, -bytes);
-	add(&site->live_count, (uint64_t)-1);
-	add(&state->live_bytes, -bytes);
-	add(&state->live_count, (uint64_t)-1);
+	ma_cpu_add(&site->live_bytes, -bytes);
+	ma_cpu_add(&site->live_count, (uint64_t)-1);
+	ma_cpu_add(&state->live_bytes, -bytes);
+	ma_cpu_add(&state->live_count, (uint64_t)-1);
 }
 
 static void site_grow(struct ma_exact *state, const struct ma_exact_block *block, bool is_new)
@@ -183,21 +173,21 @@ static void site_grow(struct ma_exact *state, const struct ma_exact_block *block
 		if (!site->allocated_count)
 			site->first_ms = block->birth_ms;
 		site->last_ms = block->birth_ms;
-		add(&site->allocated_bytes, block->size_bytes);
-		add(&site->allocated_count, 1);
-		add(&state->allocated_bytes, block->size_bytes);
-		add(&state->allocated_count, 1);
+		ma_cpu_add(&site->allocated_bytes, block->size_bytes);
+		ma_cpu_add(&site->allocated_count, 1);
+		ma_cpu_add(&state->allocated_bytes, block->size_bytes);
+		ma_cpu_add(&state->allocated_count, 1);
 	}
-	add(&site->live_bytes, block->size_bytes);
-	add(&site->live_count, 1);
-	add(&state->live_bytes, block->size_bytes);
-	add(&state->live_count, 1);
+	ma_cpu_add(&site->live_bytes, block->size_bytes);
+	ma_cpu_add(&site->live_count, 1);
+	ma_cpu_add(&state->live_bytes, block->size_bytes);
+	ma_cpu_add(&state->live_count, 1);
 	if (state->live_bytes <= state->peak_bytes)
 		return;
 	__atomic_store_n(&state->peak_bytes, state->live_bytes, __ATOMIC_RELAXED);
 	state->peak_count = state->live_count;
 	state->peak_ms = block->birth_ms;
-	add(&state->epoch, 1);
+	ma_cpu_add(&state->epoch, 1);
 }
 
 static void shadow_fill(struct ma_shadow *shadow, const struct ma_exact_block *block)
@@ -209,49 +199,43 @@ static void shadow_fill(struct ma_shadow *shadow, const struct ma_exact_block *b
 }
 
 /* Under the lock. */
-static bool enter(const struct ma_exact_heap *heap, uint64_t address,
-		  const struct ma_exact_block *block, bool is_new)
+static inline __attribute__((always_inline)) bool enter(const struct ma_exact_heap *heap,
+							uint64_t address, struct ma_shadow *shadow,
+							const struct ma_exact_block *block,
+							bool is_new)
 {
-	struct ma_shadow *shadow = shadow_find(heap, address);
-
-	if (!shadow)
+	if (__builtin_expect(!shadow, 0))
 		shadow = shadow_make(heap, address);
-	if (!shadow)
+	if (__builtin_expect(!shadow, 0))
 		return false;
-	if (shadow->site) {
+	if (__builtin_expect(shadow->site != 0, 0)) {
 		site_shrink(heap->state, shadow->site, shadow_size(shadow));
-		add(&heap->counters->implicit_frees, 1);
+		ma_cpu_add(&heap->counters->implicit_frees, 1);
 	}
 	shadow_fill(shadow, block);
 	site_grow(heap->state, block, is_new);
 	return true;
 }
 
-bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-		    uint64_t address, const struct ma_exact_block *block)
+bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
+		       uint64_t address, struct ma_shadow *shadow,
+		       const struct ma_exact_block *block)
 {
 	bool entered;
 
-	if (!can_shadow(address) || block->size_bytes >> 48 || !lock(heap, caller))
+	if (!ma_exact_can_hold(address) || block->size_bytes >> 48 || !lock(heap, caller))
 		return false;
-	entered = enter(heap, address, block, true);
+	entered = enter(heap, address, shadow, block, true);
 	if (entered)
-		add(&heap->counters->samples, 1);
+		ma_cpu_add(&heap->counters->samples, 1);
 	unlock(heap, caller);
 	return entered;
 }
 
-struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
-				struct ma_exact_block *block)
+bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
+		    uint64_t address, const struct ma_exact_block *block)
 {
-	struct ma_shadow *shadow = shadow_find(heap, address);
-
-	if (!shadow)
-		return NULL;
-	block->site = __atomic_load_n(&shadow->site, __ATOMIC_ACQUIRE);
-	block->size_bytes = shadow_size(shadow);
-	block->birth_ms = shadow->birth_ms;
-	return block->site ? shadow : NULL;
+	return ma_exact_enter_at(heap, caller, address, ma_exact_shadow(heap, address), block);
 }
 
 bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
@@ -261,7 +245,7 @@ bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller call
 		return false;
 	__atomic_store_n(&shadow->site, 0, __ATOMIC_RELEASE);
 	site_shrink(heap->state, block->site, block->size_bytes);
-	add(&heap->counters->sample_frees, 1);
+	ma_cpu_add(&heap->counters->sample_frees, 1);
 	unlock(heap, caller);
 	return true;
 }
@@ -273,9 +257,9 @@ bool ma_exact_put_back(const struct ma_exact_heap *heap, struct ma_exact_caller 
 
 	if (!lock(heap, caller))
 		return false;
-	entered = enter(heap, address, taken, false);
+	entered = enter(heap, address, ma_exact_shadow(heap, address), taken, false);
 	if (entered)
-		add(&heap->counters->sample_frees, (uint64_t)-1);
+		ma_cpu_add(&heap->counters->sample_frees, (uint64_t)-1);
 	unlock(heap, caller);
 	return entered;
 }

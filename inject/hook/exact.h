@@ -21,6 +21,7 @@ struct ma_exact_heap {
 	struct ma_counters *counters; /* samples, sample_frees, implicit_frees; under the lock */
 	uint8_t *arena;               /* follows *state */
 	uint32_t arena_pages;
+	uint32_t directory_pages; /* of them, those at which a directory can begin */
 };
 
 /* Who is asking. nested: inside another hook frame of the same thread, which may hold the lock. */
@@ -47,6 +48,35 @@ MA_HIDDEN bool ma_exact_init(struct ma_exact_heap *heap, struct ma_area *area, u
  */
 MA_HIDDEN void *ma_exact_reserve(const struct ma_exact_heap *heap, uint64_t bytes);
 
+/* Can the shadow hold this address: not 0, a 16-byte step, below 2^47? Rotated, one comparison. */
+static inline bool ma_exact_can_hold(uint64_t address)
+{
+	return (address >> MA_SHADOW_GRANULE_BITS | address << (64 - MA_SHADOW_GRANULE_BITS)) - 1 <
+	       (UINT64_C(1) << (47 - MA_SHADOW_GRANULE_BITS)) - 1;
+}
+
+/* The shadow of an address; NULL when nothing near it was ever entered. Takes no lock. */
+static inline struct ma_shadow *ma_exact_shadow(const struct ma_exact_heap *heap, uint64_t address)
+{
+	const uint32_t *slot;
+	uint32_t page;
+
+	if (__builtin_expect(!ma_exact_can_hold(address), 0))
+		return NULL;
+	page = __atomic_load_n(&heap->state->regions[address >> MA_SHADOW_REGION_BITS],
+			       __ATOMIC_ACQUIRE) -
+	       1;
+	if (__builtin_expect(page >= heap->directory_pages, 0))
+		return NULL;
+	slot = (const uint32_t *)(heap->arena + (uint64_t)page * MA_PAGE_BYTES) +
+	       (address >> MA_SHADOW_PAGE_BITS & (MA_SHADOW_PAGES - 1));
+	page = __atomic_load_n(slot, __ATOMIC_ACQUIRE) - 1;
+	if (__builtin_expect(page >= heap->arena_pages, 0))
+		return NULL;
+	return (struct ma_shadow *)(heap->arena + (uint64_t)page * MA_PAGE_BYTES) +
+	       (address >> MA_SHADOW_GRANULE_BITS & (MA_SHADOW_SLOTS - 1));
+}
+
 /*
  * Enters an allocation of a site that is not 0. An address that is in already is freed first, and
  * counted as an implicit free. False when it could not be entered: the arena is used up, the
@@ -56,12 +86,27 @@ MA_HIDDEN void *ma_exact_reserve(const struct ma_exact_heap *heap, uint64_t byte
 MA_HIDDEN bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
 			      uint64_t address, const struct ma_exact_block *block);
 
+/* The same, of an address whose shadow was looked up. */
+MA_HIDDEN bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
+				 uint64_t address, struct ma_shadow *shadow,
+				 const struct ma_exact_block *block);
+
 /*
  * Is this address in, and as what? Returns its shadow, for ma_exact_take, or NULL. Takes no lock:
  * for the address's owner.
  */
-MA_HIDDEN struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
-					  struct ma_exact_block *block);
+static inline struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, uint64_t address,
+					      struct ma_exact_block *block)
+{
+	struct ma_shadow *shadow = ma_exact_shadow(heap, address);
+
+	if (!shadow)
+		return NULL;
+	block->site = __atomic_load_n(&shadow->site, __ATOMIC_ACQUIRE);
+	block->size_bytes = shadow->size_low | (uint64_t)shadow->size_high << 32;
+	block->birth_ms = shadow->birth_ms;
+	return block->site ? shadow : NULL;
+}
 
 /*
  * Takes an allocation out, as ma_exact_find has found it. False when it could not: the caller is

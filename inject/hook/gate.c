@@ -9,12 +9,11 @@ enum {
 	VISIT_TICKS_LIMIT = 1 << 18, /* of the time-stamp counter: about 0.1 ms */
 };
 
-/* Is another visit of this thread at work, further up the stack? */
-static bool is_nested(struct ma_tls *tls, uint64_t here)
+bool ma_gate_is_nested(struct ma_tls *tls)
 {
 	if (ma_tls_is_shared(tls))
 		return true;
-	if (here >= tls->inside || tls->refused == REFUSALS)
+	if (tls->refused == REFUSALS)
 		return false;
 	tls->refused++;
 	ma_counter_add(&ma_hook.area->counters.reentered, 1);
@@ -23,24 +22,7 @@ static bool is_nested(struct ma_tls *tls, uint64_t here)
 
 bool ma_gate_enter(struct ma_visit *visit, bool timed)
 {
-	struct ma_tls *tls = ma_tls();
-	uint64_t here = (uint64_t)(uintptr_t)visit;
-
-	if (!ma_gate_on())
-		return false;
-	*visit = (struct ma_visit){
-		.tls = tls,
-		.ticks = timed ? ma_cpu_ticks() : 0,
-		.tid = ma_tls_thread_id(),
-		.nested = is_nested(tls, here),
-		.left_behind = !tls->inside,
-	};
-	if (visit->nested)
-		return true;
-	tls->inside = here;
-	tls->refused = 0;
-	ma_tls_settle(tls, visit->tid);
-	return true;
+	return ma_gate_begin(visit, timed);
 }
 
 /* What a visit took. More than the limit is not ours: the thread was not running meanwhile. */
@@ -51,12 +33,14 @@ static uint64_t ticks_since(uint64_t ticks)
 	return taken < VISIT_TICKS_LIMIT ? taken : VISIT_TICKS_LIMIT;
 }
 
+void ma_gate_count(uint64_t ticks)
+{
+	ma_counter_add(&ma_hook.area->counters.slow_cycles, ticks_since(ticks));
+}
+
 void ma_gate_leave(const struct ma_visit *visit)
 {
-	if (visit->ticks)
-		ma_counter_add(&ma_hook.area->counters.slow_cycles, ticks_since(visit->ticks));
-	if (!visit->nested)
-		visit->tls->inside = 0;
+	ma_gate_end(visit);
 }
 
 bool ma_gate_wanted(void)

@@ -49,6 +49,42 @@ static inline uint32_t ma_clock_ms(void)
 MA_HIDDEN bool ma_gate_enter(struct ma_visit *visit, bool timed);
 MA_HIDDEN void ma_gate_leave(const struct ma_visit *visit);
 
+/* What a visit does that is not mostly: with something else of this thread at work; timed. */
+MA_HIDDEN __attribute__((cold)) bool ma_gate_is_nested(struct ma_tls *tls);
+MA_HIDDEN __attribute__((cold)) void ma_gate_count(uint64_t ticks);
+
+/* The two, for where each instruction counts. */
+static inline __attribute__((always_inline)) bool ma_gate_begin(struct ma_visit *visit, bool timed)
+{
+	uint64_t here = ma_cpu_stack_pointer();
+	struct ma_tls *tls = ma_tls();
+
+	if (!ma_gate_on())
+		return false;
+	visit->tls = tls;
+	visit->ticks = timed ? ma_cpu_ticks() : 0;
+	visit->tid = ma_tls_thread_id();
+	visit->left_behind = !tls->inside;
+	visit->nested = false;
+	if (__builtin_expect(ma_tls_is_shared(tls) || here < tls->inside, 0)) {
+		visit->nested = ma_gate_is_nested(tls);
+		if (visit->nested)
+			return true;
+	}
+	tls->inside = here;
+	tls->refused = 0;
+	ma_tls_settle(tls, visit->tid);
+	return true;
+}
+
+static inline __attribute__((always_inline)) void ma_gate_end(const struct ma_visit *visit)
+{
+	if (__builtin_expect(visit->ticks != 0, 0))
+		ma_gate_count(visit->ticks);
+	if (!visit->nested)
+		visit->tls->inside = 0;
+}
+
 /* Is recording switched on, and the daemon alive? Says so in counters.fault when that changes. */
 MA_HIDDEN bool ma_gate_wanted(void);
 

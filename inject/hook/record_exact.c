@@ -13,20 +13,22 @@
 
 enum { TIMED_EVERY = 64 }; /* one visit in so many is timed, and counts for all of them */
 
-static bool enter(struct ma_visit *visit)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE bool enter(struct ma_visit *visit)
 {
 	uint8_t untimed = ma_tls()->untimed;
 
 	ma_tls()->untimed = (uint8_t)((untimed + 1) % TIMED_EVERY);
-	return ma_gate_enter(visit, untimed == 0);
+	return ma_gate_begin(visit, untimed == 0);
 }
 
-static void leave(struct ma_visit *visit)
+ALWAYS_INLINE void leave(struct ma_visit *visit)
 {
 	/* One timed visit stands for all: move its beginning back by what the others take. */
-	if (visit->ticks)
+	if (__builtin_expect(visit->ticks != 0, 0))
 		visit->ticks -= (ma_cpu_ticks() - visit->ticks) * (TIMED_EVERY - 1);
-	ma_gate_leave(visit);
+	ma_gate_end(visit);
 }
 
 static struct ma_exact_caller caller_of(const struct ma_visit *visit)
@@ -35,7 +37,7 @@ static struct ma_exact_caller caller_of(const struct ma_visit *visit)
 }
 
 /* Does this thread record now? */
-static bool is_recording(struct ma_tls *tls, uint64_t bytes)
+ALWAYS_INLINE bool is_recording(struct ma_tls *tls, uint64_t bytes)
 {
 	if (tls->left < bytes) {
 		tls->left = MA_RECHECK_BYTES;
@@ -46,7 +48,7 @@ static bool is_recording(struct ma_tls *tls, uint64_t bytes)
 	return tls->interval;
 }
 
-static uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
+ALWAYS_INLINE uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
 {
 	uint8_t slot = visit->tls->slot;
 	uint32_t site = ma_hook_site_known((uint8_t)domain, slot);
@@ -65,18 +67,23 @@ static uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
 void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 {
 	struct ma_exact_block made = {.size_bytes = ma_counted_bytes(bytes)};
+	uint64_t address = (uint64_t)(uintptr_t)block;
+	struct ma_shadow *shadow;
 	struct ma_visit visit;
 	bool entered = true;
 
 	if (!block || !enter(&visit))
 		return block;
-	if (visit.nested) {
+	/* Mostly a line of memory of its own: it comes while the site is looked for. */
+	shadow = ma_exact_shadow(&ma_hook.exact, address);
+	__builtin_prefetch(shadow, 1);
+	if (__builtin_expect(visit.nested, 0)) {
 		entered = !ma_tls_is_shared(visit.tls);
 	} else if (is_recording(visit.tls, made.size_bytes)) {
 		made.site = site_now(&visit, domain);
 		made.birth_ms = ma_clock_ms();
-		entered = made.site && ma_exact_enter(&ma_hook.exact, caller_of(&visit),
-						      (uint64_t)(uintptr_t)block, &made);
+		entered = made.site && ma_exact_enter_at(&ma_hook.exact, caller_of(&visit), address,
+							 shadow, &made);
 	}
 	if (!entered)
 		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
@@ -84,14 +91,14 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 	return block;
 }
 
-static bool is_of(const struct ma_exact_block *block, uint32_t layers)
+ALWAYS_INLINE bool is_of(const struct ma_exact_block *block, uint32_t layers)
 {
 	return layers == MA_LAYER_ANY ||
 	       layers >> (ma_hook.area->tables.sites[block->site % MA_SITES].domain & 31) & 1;
 }
 
 /* Takes a block out of these layers. All but the change itself can be known without the lock. */
-static bool take(const void *block, uint32_t layers, struct ma_exact_block *found)
+ALWAYS_INLINE bool take(const void *block, uint32_t layers, struct ma_exact_block *found)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
 	struct ma_shadow *shadow;

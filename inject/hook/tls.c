@@ -22,7 +22,7 @@ void ma_tls_begin(struct ma_tls *tls, uint32_t tid)
 enum { PROBES = 64 };
 
 struct ma_tls_slot ma_tls_slots[MA_TLS_SLOTS];
-static struct ma_tls shared;
+struct ma_tls ma_tls_shared;
 
 struct ma_tls *ma_tls_claim(uint64_t thread_pointer)
 {
@@ -39,22 +39,11 @@ struct ma_tls *ma_tls_claim(uint64_t thread_pointer)
 						false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return &slot->tls;
 	}
-	return &shared;
-}
-
-bool ma_tls_is_shared(const struct ma_tls *tls)
-{
-	return tls == &shared;
+	return &ma_tls_shared;
 }
 
 #else
 
 __thread struct ma_tls ma_tls_block;
-
-bool ma_tls_is_shared(const struct ma_tls *tls)
-{
-	(void)tls;
-	return false;
-}
 
 #endif

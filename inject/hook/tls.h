@@ -65,6 +65,14 @@ static inline struct ma_tls *ma_tls(void)
 	return ma_tls_claim(thread_pointer);
 }
 
+extern struct ma_tls ma_tls_shared MA_HIDDEN;
+
+/* Is this the slot that threads share for want of one of their own? */
+static inline bool ma_tls_is_shared(const struct ma_tls *tls)
+{
+	return tls == &ma_tls_shared;
+}
+
 #else
 
 extern __thread struct ma_tls ma_tls_block MA_HIDDEN;
@@ -72,6 +80,12 @@ extern __thread struct ma_tls ma_tls_block MA_HIDDEN;
 static inline struct ma_tls *ma_tls(void)
 {
 	return &ma_tls_block;
+}
+
+static inline bool ma_tls_is_shared(const struct ma_tls *tls)
+{
+	(void)tls;
+	return false;
 }
 
 #endif
@@ -90,9 +104,6 @@ static inline uint32_t ma_tls_thread_id(void)
 		tid = *(const uint32_t *)(thread_pointer + ma_hook.tid_offset);
 	return tid ? tid : (uint32_t)(thread_pointer >> 6) | UINT32_C(1) << 31;
 }
-
-/* Is this the slot that threads share for want of one of their own? */
-MA_HIDDEN bool ma_tls_is_shared(const struct ma_tls *tls);
 
 /* Makes the thread's state new: thread slot, random numbers; no draw in force. */
 MA_HIDDEN void ma_tls_begin(struct ma_tls *tls, uint32_t tid);
