@@ -2,11 +2,19 @@
 #include "inject/interrupted.h"
 
 #include <stdint.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "inject/procfs.h"
+
+enum { WRAPPER_FRAMES = 8 }; /* of libc between a system call and whoever wanted it */
+
+#define SIGNAL_BIT(signal) (UINT64_C(1) << ((signal)-1))
+
+/* What these do unless they are caught is nothing (signal(7)). */
+static const uint64_t ignored_by_default =
+	SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH);
 
 /* How to tell from its arguments that a call waits without limit. */
 enum limit {
@@ -81,45 +89,46 @@ static bool unlimited(const struct ma_regs *regs, int call)
 	return false;
 }
 
-/* Is a signal about to be delivered? Then the EINTR is not ours. */
+/* Is a signal about to do something here? Then the EINTR is not ours. One that is ignored counts
+ * for nothing: only because we trace the thread does the kernel not throw it away at once
+ * (sig_ignored() of kernel/signal.c). */
 static bool signal_pending(const struct ma_tracee *tracee)
 {
 	struct ma_proc_status status;
+	uint64_t pending;
 
 	if (ma_proc_status_read(tracee->pid, tracee->tid, &status, NULL))
 		return true;
-	return ((status.signals_pending | status.signals_shared) & ~status.signals_blocked) != 0;
+	pending = (status.signals_pending | status.signals_shared) & ~status.signals_blocked;
+	return (pending & ~status.signals_ignored &
+		~(ignored_by_default & ~status.signals_caught)) != 0;
 }
 
-/* Whose code called libc's wrapper? The first word near the top of the stack that points into code
- * outside libc is the wrapper's return address: wrappers keep a few words only. */
-static bool called_by_python(const struct ma_tracee *tracee, const struct ma_target_memory *memory,
-			     const struct ma_link_map *map, size_t interpreter)
+/* Whose code called libc's wrapper? Told by unwind tables, not by how the words on the stack look:
+ * wrappers have slots that they never write, and to a program at a low, fixed address any small
+ * number that was left there is an address in its code. */
+static bool called_by_python(const struct ma_tracee *tracee, const struct ma_view *view,
+			     struct ma_unwinder *unwinder)
 {
-	uint64_t words[48];
-	size_t count = ma_memory_read_some(memory, ma_raddr(ma_arch.sp(&tracee->context.regs)),
-					   words, sizeof(words), NULL) /
-		       sizeof(words[0]);
+	const struct ma_link_map *map = &view->link_map;
+	uint64_t pc[WRAPPER_FRAMES];
+	int count = ma_unwinder_top(unwinder, &view->memory, tracee->tid, &tracee->context.regs, pc,
+				    WRAPPER_FRAMES);
 
-	for (size_t i = 0; i < count; i++) {
-		const struct ma_link_object *object = ma_link_map_find(map, words[i]);
-		const struct ma_segment *segment;
+	for (int i = 0; i < count; i++) {
+		const struct ma_link_object *object = ma_link_map_find(map, pc[i]);
 
-		if (!object || object == &map->object[map->libc_object] ||
-		    strstr(object->module.path, "/libpthread"))
+		if (object && (object == &map->object[map->libc_object] ||
+			       strstr(object->module.path, "/libpthread")))
 			continue;
-		segment = ma_module_segment(&object->module, words[i], 1);
-		if (!segment || !(segment->protection & PROT_EXEC))
-			continue;
-		return object == &map->object[interpreter] ||
-		       strstr(object->module.path, "/lib-dynload/");
+		return object && (object == &map->object[view->interpreter.object] ||
+				  strstr(object->module.path, "/lib-dynload/"));
 	}
 	return false;
 }
 
-enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
-				      const struct ma_target_memory *memory,
-				      const struct ma_link_map *map, size_t interpreter)
+enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee, const struct ma_view *view,
+				      struct ma_unwinder *unwinder)
 {
 	struct ma_regs *regs = &tracee->context.regs;
 	struct ma_regs changed = *regs;
@@ -133,9 +142,9 @@ enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
 	if (call < 0 || signal_pending(tracee))
 		return MA_SETTLED_NOTHING;
 	endless = unlimited(regs, call);
-	if (!endless && called_by_python(tracee, memory, map, interpreter))
+	if (!endless && called_by_python(tracee, view, unwinder))
 		return MA_SETTLED_LEFT;
-	if (ma_memory_read(memory, ma_raddr(ma_arch.pc(regs) - ma_arch.syscall_bytes), code,
+	if (ma_memory_read(&view->memory, ma_raddr(ma_arch.pc(regs) - ma_arch.syscall_bytes), code,
 			   ma_arch.syscall_bytes, NULL) ||
 	    !ma_arch.is_syscall(code))
 		return MA_SETTLED_NOTHING;
@@ -157,15 +166,15 @@ void ma_interrupted_recheck(struct ma_tracee *tracee)
 	tracee->stepped_back = false;
 }
 
-bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_target_memory *memory,
-			   const struct ma_link_map *map, size_t interpreter)
+bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_view *view,
+			   struct ma_unwinder *unwinder)
 {
 	if (tracee->state == MA_TRACEE_RUNNING && ma_tracee_wait(tracee, 0, NULL) == MA_ERR_UNSAFE)
 		return false;
 	/* One that runs a call of ours has other registers than its own. */
 	if (tracee->state == MA_TRACEE_STOPPED && !tracee->hijacked && !tracee->abandoned &&
 	    !ma_tracee_read_regs(tracee, NULL))
-		ma_interrupted_settle(tracee, memory, map, interpreter);
+		ma_interrupted_settle(tracee, view, unwinder);
 	if (tracee->state != MA_TRACEE_GONE)
 		ma_tracee_detach(tracee);
 	return true;

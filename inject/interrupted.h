@@ -9,9 +9,9 @@
 #ifndef MA_INJECT_INTERRUPTED_H
 #define MA_INJECT_INTERRUPTED_H
 
-#include "inject/link_map.h"
-#include "inject/remote_memory.h"
+#include "inject/inspect.h"
 #include "inject/tracee.h"
+#include "inject/unwinder.h"
 
 enum ma_settled {
 	MA_SETTLED_NOTHING,   /* nothing was to be done */
@@ -23,11 +23,11 @@ enum ma_settled {
 /*
  * Looks at a stopped tracee whose context.regs are current, and changes its registers (in the
  * thread and in the context) where the call is to start over. To be called once after each stop,
- * before the registers are saved. interpreter: index in the link map. Tracer.
+ * before the registers are saved. unwinder: of this view, whatever memory it reads otherwise; it
+ * tells who called. Tracer.
  */
-enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee,
-				      const struct ma_target_memory *memory,
-				      const struct ma_link_map *map, size_t interpreter);
+enum ma_settled ma_interrupted_settle(struct ma_tracee *tracee, const struct ma_view *view,
+				      struct ma_unwinder *unwinder);
 
 /*
  * To be called right before a tracee is let go: a signal that came while the thread was stopped
@@ -40,8 +40,8 @@ void ma_interrupted_recheck(struct ma_tracee *tracee);
  * call that our asking ended starts over. True: done; false: it has not stopped yet. Never blocks.
  * Tracer.
  */
-bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_target_memory *memory,
-			   const struct ma_link_map *map, size_t interpreter);
+bool ma_interrupted_let_go(struct ma_tracee *tracee, const struct ma_view *view,
+			   struct ma_unwinder *unwinder);
 
 /* Is this a call that ends with EINTR when its thread is stopped? For choosing a thread. */
 bool ma_interrupted_by_stop(int64_t syscall_number);

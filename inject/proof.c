@@ -280,8 +280,7 @@ static void resume_all(struct crowd *crowd)
 			struct ma_tracee *tracee = &crowd->tracee[i];
 
 			if (tracee->state == MA_TRACEE_RUNNING &&
-			    ma_interrupted_let_go(tracee, &view->memory, &view->link_map,
-						  view->interpreter.object))
+			    ma_interrupted_let_go(tracee, view, crowd->unwinder))
 				running--;
 		}
 	}
@@ -299,8 +298,8 @@ static int stop_and_judge(struct crowd *crowd, struct ma_proof_result *result,
 	failed = stop_all(crowd, result, error);
 	for (size_t i = 0; i < crowd->count; i++)
 		if (crowd->tracee[i].state == MA_TRACEE_STOPPED &&
-		    ma_interrupted_settle(&crowd->tracee[i], &view->memory, &view->link_map,
-					  view->interpreter.object) == MA_SETTLED_PROLONGED)
+		    ma_interrupted_settle(&crowd->tracee[i], view, crowd->unwinder) ==
+			    MA_SETTLED_PROLONGED)
 			result->prolonged = true;
 	if (!failed && result->verdict == MA_PROOF_CLEAR)
 		judge(crowd, result);

@@ -158,9 +158,7 @@ void ma_session_settle(struct ma_session *session)
 	int kept = 0;
 
 	for (int i = 0; i < session->late_count; i++) {
-		if (ma_interrupted_let_go(session->late[i], &session->view.memory,
-					  &session->view.link_map,
-					  session->view.interpreter.object))
+		if (ma_interrupted_let_go(session->late[i], &session->view, session->unwinder))
 			free(session->late[i]);
 		else
 			session->late[kept++] = session->late[i];
@@ -322,9 +320,8 @@ static int try_thread(struct ma_session *session, pid_t tid, enum ma_need need,
 		return 1;
 	}
 	failed = ma_tracee_read_regs(victim, error);
-	if (!failed &&
-	    ma_interrupted_settle(victim, &session->view.memory, &session->view.link_map,
-				  session->view.interpreter.object) == MA_SETTLED_PROLONGED)
+	if (!failed && ma_interrupted_settle(victim, &session->view, session->unwinder) ==
+			       MA_SETTLED_PROLONGED)
 		session->prolonged = true;
 	if (!failed)
 		failed = ma_tracee_save(victim, error);

@@ -28,6 +28,7 @@ enum {
 /* One stop, in the guardian. Most of a tracee is never touched, so the array is sparse memory. */
 struct stop {
 	const struct ma_view *view;
+	struct ma_unwinder *unwinder; /* to see who made a call that a stop has ended */
 	struct ma_capture *capture;
 	uint32_t only; /* index of the one thread to be read again, or WHOLE */
 	bool native;   /* stacks are copied */
@@ -240,8 +241,8 @@ static void read_all(struct stop *stop)
 
 		if (thread->how != MA_CAPTURED_STOPPED)
 			continue;
-		if (ma_interrupted_settle(&stop->tracee[i], &view->memory, &view->link_map,
-					  view->interpreter.object) == MA_SETTLED_PROLONGED)
+		if (ma_interrupted_settle(&stop->tracee[i], view, stop->unwinder) ==
+		    MA_SETTLED_PROLONGED)
 			stop->capture->prolonged++;
 		thread->regs = stop->tracee[i].context.regs;
 		if (stop->native)
@@ -279,9 +280,7 @@ static void resume_all(struct stop *stop)
 			struct ma_tracee *tracee = &stop->tracee[i];
 
 			if (tracee->state == MA_TRACEE_RUNNING &&
-			    ma_interrupted_let_go(tracee, &stop->view->memory,
-						  &stop->view->link_map,
-						  stop->view->interpreter.object))
+			    ma_interrupted_let_go(tracee, stop->view, stop->unwinder))
 				running--;
 		}
 	}
@@ -351,8 +350,8 @@ static int take(void *request, void *result, int fds[MA_GUARDIAN_FDS], struct ma
 	return failed;
 }
 
-static int run(const struct ma_view *view, struct ma_capture *capture, uint32_t only, bool native,
-	       struct ma_error *error)
+static int run(const struct ma_view *view, struct ma_unwinder *unwinder, struct ma_capture *capture,
+	       uint32_t only, bool native, struct ma_error *error)
 {
 	struct stop *stop = calloc(1, sizeof(*stop));
 	struct ma_guardian_task task = {.work = take, .request = stop};
@@ -362,6 +361,7 @@ static int run(const struct ma_view *view, struct ma_capture *capture, uint32_t 
 	if (!stop)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "stopping process %d", view->pid);
 	stop->view = view;
+	stop->unwinder = unwinder;
 	stop->capture = capture;
 	stop->only = only;
 	stop->native = native;
@@ -370,8 +370,8 @@ static int run(const struct ma_view *view, struct ma_capture *capture, uint32_t 
 	return failed;
 }
 
-int ma_capture_take(const struct ma_view *view, struct ma_capture *capture, bool native,
-		    struct ma_error *error)
+int ma_capture_take(const struct ma_view *view, struct ma_unwinder *unwinder,
+		    struct ma_capture *capture, bool native, struct ma_error *error)
 {
 	capture->count = 0;
 	capture->pause_us = 0;
@@ -379,14 +379,14 @@ int ma_capture_take(const struct ma_view *view, struct ma_capture *capture, bool
 	capture->pc_count = 0;
 	capture->stack_bytes = 0;
 	ma_py_stacks_clear(&capture->python);
-	return run(view, capture, WHOLE, native, error);
+	return run(view, unwinder, capture, WHOLE, native, error);
 }
 
-int ma_capture_rewalk(const struct ma_view *view, struct ma_capture *capture, uint32_t index,
-		      struct ma_error *error)
+int ma_capture_rewalk(const struct ma_view *view, struct ma_unwinder *unwinder,
+		      struct ma_capture *capture, uint32_t index, struct ma_error *error)
 {
 	const struct ma_captured before = capture->thread[index];
-	int failed = run(view, capture, index, true, error);
+	int failed = run(view, unwinder, capture, index, true, error);
 
 	if (failed || !capture->thread[index].walked)
 		capture->thread[index] = before;

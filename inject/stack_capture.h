@@ -14,6 +14,7 @@
 #include "inject/arch/arch.h"
 #include "inject/inspect.h"
 #include "inject/python_stacks.h"
+#include "inject/unwinder.h"
 #include "proto/error.h"
 
 enum {
@@ -65,19 +66,20 @@ void ma_capture_destroy(struct ma_capture *capture);
 
 /*
  * Stops all threads of the view's process, reads, and lets them go. native: their stacks are copied
- * as well. Returns 0 when at least one
- * thread was read; MA_ERR_PERMISSION, MA_ERR_UNSAFE (another tracer, or another memattach at work),
- * MA_ERR_NO_PROCESS, MA_ERR_FAILED. CLI; blocks for less than a second, as a rule.
+ * as well. unwinder: of the view; tells who made a call that the stop has ended (interrupted.h).
+ * Returns 0 when at least one thread was read; MA_ERR_PERMISSION, MA_ERR_UNSAFE (another tracer, or
+ * another memattach at work), MA_ERR_NO_PROCESS, MA_ERR_FAILED. CLI; blocks for less than a second,
+ * as a rule.
  */
-int ma_capture_take(const struct ma_view *view, struct ma_capture *capture, bool native,
-		    struct ma_error *error);
+int ma_capture_take(const struct ma_view *view, struct ma_unwinder *unwinder,
+		    struct ma_capture *capture, bool native, struct ma_error *error);
 
 /*
  * Stops one thread of the capture (by index) again, alone, reads it anew and walks its stack with
  * libunwind-ptrace while it stands. For a stack that unwind tables did not lead through. Adds to
  * pause_us. Same errors; the capture keeps what it had unless `walked` is set.
  */
-int ma_capture_rewalk(const struct ma_view *view, struct ma_capture *capture, uint32_t index,
-		      struct ma_error *error);
+int ma_capture_rewalk(const struct ma_view *view, struct ma_unwinder *unwinder,
+		      struct ma_capture *capture, uint32_t index, struct ma_error *error);
 
 #endif

@@ -257,7 +257,8 @@ static void rewalk(struct ma_stacks_session *session)
 		if (session->walk.complete)
 			continue;
 		done++;
-		if (ma_capture_rewalk(&session->view, capture, i, NULL) == MA_ERR_NO_PROCESS)
+		if (ma_capture_rewalk(&session->view, session->unwinder, capture, i, NULL) ==
+		    MA_ERR_NO_PROCESS)
 			break;
 	}
 }
@@ -411,7 +412,7 @@ int ma_stacks_take(struct ma_stacks_session *session, bool native, const struct 
 	if (ma_view_ended(&session->view))
 		return ma_error_set(error, MA_ERR_NO_PROCESS, ESRCH, "looking at process %d",
 				    session->view.pid);
-	failed = ma_capture_take(&session->view, capture, native, error);
+	failed = ma_capture_take(&session->view, session->unwinder, capture, native, error);
 	if (!failed && native)
 		failed = know_new_objects(session, error);
 	if (failed)

@@ -21,8 +21,11 @@ struct ma_unwinder {
 
 	pid_t tid; /* of the walk under way */
 	const struct ma_regs *regs;
-	struct ma_stack_walk *walk;
-	bool guessed; /* a frame without tables: libdw follows frame pointers there */
+	const struct ma_target_memory *memory;
+	uint64_t *pc;
+	int count, room;
+	bool tables_only; /* ends where tables do */
+	bool guessed;     /* a frame without tables: libdw follows frame pointers there */
 	uint64_t snapshot_start;
 	size_t snapshot_bytes;
 	uint8_t snapshot[SNAPSHOT_BYTES];
@@ -115,9 +118,9 @@ static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *result, void
 	if (address < unwinder->snapshot_start ||
 	    address - unwinder->snapshot_start + sizeof(*result) > unwinder->snapshot_bytes) {
 		unwinder->snapshot_start = address & ~UINT64_C(7);
-		unwinder->snapshot_bytes = ma_memory_read_some(
-			&unwinder->view->memory, ma_raddr(unwinder->snapshot_start),
-			unwinder->snapshot, SNAPSHOT_BYTES, NULL);
+		unwinder->snapshot_bytes =
+			ma_memory_read_some(unwinder->memory, ma_raddr(unwinder->snapshot_start),
+					    unwinder->snapshot, SNAPSHOT_BYTES, NULL);
 		if (address - unwinder->snapshot_start + sizeof(*result) > unwinder->snapshot_bytes)
 			return false;
 	}
@@ -245,37 +248,56 @@ static bool has_tables(struct ma_unwinder *unwinder, uint64_t pc)
 static int take_frame(Dwfl_Frame *frame, void *arg)
 {
 	struct ma_unwinder *unwinder = arg;
-	struct ma_stack_walk *walk = unwinder->walk;
 	Dwarf_Addr pc;
 	bool activation;
 
-	if (walk->count == MA_WALK_FRAMES || !dwfl_frame_pc(frame, &pc, &activation))
+	if (unwinder->count == unwinder->room || !dwfl_frame_pc(frame, &pc, &activation))
 		return DWARF_CB_ABORT;
 	if (!activation)
 		pc--;
-	walk->pc[walk->count++] = pc;
+	unwinder->pc[unwinder->count++] = pc;
 	if (!has_tables(unwinder, pc))
 		unwinder->guessed = true;
-	return DWARF_CB_OK;
+	return unwinder->guessed && unwinder->tables_only ? DWARF_CB_ABORT : DWARF_CB_OK;
+}
+
+/* Walks into pc. Returns whether that came to the outermost frame. */
+static bool walk_into(struct ma_unwinder *unwinder, const struct ma_target_memory *memory,
+		      pid_t tid, const struct ma_regs *regs, uint64_t *pc, int room)
+{
+	unwinder->count = 0;
+	unwinder->guessed = false;
+	if (!unwinder->attached)
+		return false;
+	unwinder->tid = tid;
+	unwinder->regs = regs;
+	unwinder->memory = memory;
+	unwinder->pc = pc;
+	unwinder->room = room;
+	unwinder->snapshot_start = ma_arch.sp(regs) - ma_arch.red_zone_bytes;
+	unwinder->snapshot_bytes = ma_memory_read_some(memory, ma_raddr(unwinder->snapshot_start),
+						       unwinder->snapshot, SNAPSHOT_BYTES, NULL);
+	return !dwfl_getthread_frames(unwinder->dwfl, tid, take_frame, unwinder);
 }
 
 void ma_unwinder_walk(struct ma_unwinder *unwinder, pid_t tid, const struct ma_regs *regs,
 		      struct ma_stack_walk *walk)
 {
-	uint64_t sp = ma_arch.sp(regs);
+	bool ended;
 
-	walk->count = 0;
-	walk->complete = false;
-	if (!unwinder->attached)
-		return;
-	unwinder->tid = tid;
-	unwinder->regs = regs;
-	unwinder->walk = walk;
-	unwinder->guessed = false;
-	unwinder->snapshot_start = sp - ma_arch.red_zone_bytes;
-	unwinder->snapshot_bytes =
-		ma_memory_read_some(&unwinder->view->memory, ma_raddr(unwinder->snapshot_start),
-				    unwinder->snapshot, SNAPSHOT_BYTES, NULL);
-	walk->complete = !dwfl_getthread_frames(unwinder->dwfl, tid, take_frame, unwinder) &&
-			 walk->count && !unwinder->guessed;
+	unwinder->tables_only = false;
+	ended = walk_into(unwinder, &unwinder->view->memory, tid, regs, walk->pc, MA_WALK_FRAMES);
+
+	walk->count = unwinder->count;
+	walk->complete = ended && walk->count && !unwinder->guessed;
+}
+
+int ma_unwinder_top(struct ma_unwinder *unwinder, const struct ma_target_memory *memory, pid_t tid,
+		    const struct ma_regs *regs, uint64_t *pc, int room)
+{
+	if (!unwinder)
+		return 0;
+	unwinder->tables_only = true;
+	walk_into(unwinder, memory, tid, regs, pc, room);
+	return unwinder->count;
 }

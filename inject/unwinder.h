@@ -35,6 +35,13 @@ void ma_unwinder_destroy(struct ma_unwinder *unwinder);
 void ma_unwinder_walk(struct ma_unwinder *unwinder, pid_t tid, const struct ma_regs *regs,
 		      struct ma_stack_walk *walk);
 
+/*
+ * The innermost frames of a stopped thread, at most `room` of them, as far as unwind tables alone
+ * lead; memory: the thread's own. Returns how many, 0 = none. No unwinder finds none. Tracer.
+ */
+int ma_unwinder_top(struct ma_unwinder *unwinder, const struct ma_target_memory *memory, pid_t tid,
+		    const struct ma_regs *regs, uint64_t *pc, int room);
+
 /* Walks with libunwind-ptrace, which guesses where tables are missing; complete says only that it
  * came to an end. Tracer. */
 void ma_unwinder_walk_ptrace(pid_t tid, struct ma_stack_walk *walk);

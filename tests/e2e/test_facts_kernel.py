@@ -2,6 +2,7 @@
 """Facts about the kernel: each fails the simple way, and not with us."""
 
 import os
+import struct
 import subprocess
 
 import pytest
@@ -67,6 +68,58 @@ def test_interrupted_calls(memattach, start, python):
                            target.tell("answer = asleep()").items()), what="the sleepers")
     assert disturbed(target) == {}
     target.tell("sleepers.sleepers_end()")
+
+
+LITTERED = """
+import ctypes
+littered = ctypes.CDLL(%r)
+littered.littered_start.argtypes = [ctypes.c_uint64]
+littered.littered_rounds.restype = littered.littered_broken.restype = ctypes.c_uint64
+word = ctypes.cast(ctypes.pythonapi.Py_Initialize, ctypes.c_void_p).value
+answer = [littered.littered_start(word), word]
+"""
+
+
+def frames_with(target, word):
+    """How many threads asleep in a system call have this word between the top of their stack and the
+    return address into their library."""
+    code = [area for area in probe.maps(target.pid)
+            if "littered" in area.name and "x" in area.perms]
+    found = 0
+    with open("/proc/%d/mem" % target.pid, "rb") as memory:
+        for tid in os.listdir("/proc/%d/task" % target.pid):
+            with open("/proc/%d/task/%s/syscall" % (target.pid, tid)) as file:
+                fields = file.read().split()
+            if len(fields) < 9:
+                continue
+            memory.seek(int(fields[7], 16))
+            words = struct.unpack("48Q", memory.read(48 * 8))
+            inside = [number for number, value in enumerate(words)
+                      if any(area.start <= value < area.end for area in code)]
+            found += bool(inside) and word in words[:inside[0]]
+    return found
+
+
+def test_words_left_on_the_stack(memattach, start, python):
+    """CPython is left to deal with its own EINTR, everybody else's calls start over. Who called is
+    not to be told from words of the stack: libc's wrappers have slots that they never write, and
+    there lies what was left by an earlier call, an address in the interpreter for one."""
+    target = start(Obedient, python)
+    started, word = target.tell(LITTERED % target.library("littered.so"))
+    assert started == 0
+    wait_until(lambda: frames_with(target, word), what="a frame with a word that was left")
+    broken = "answer = littered.littered_broken()"
+    simple_way("stop_once", target.pid, 1)
+    before = wait_until(lambda: target.tell(broken), what="an interrupted call")
+    wait_until(lambda: frames_with(target, word), what="a frame with a word that was left")
+    for _ in range(4):
+        memattach.ok("stacks", target.pid)
+        memattach.ok("attach", target.pid)
+        memattach.ok("detach", target.pid)
+    rounds = target.tell("answer = littered.littered_rounds()")
+    wait_until(lambda: target.tell("answer = littered.littered_rounds()") > rounds + 8,
+               what="the calls' end")
+    assert target.tell(broken) == before
 
 
 def test_orphans(start):
