@@ -13,6 +13,7 @@ import sys
 import attach_speed
 import daemon_load
 import hook_instructions
+import native_costs
 import pyperformance_set
 import thread_scaling
 import workload_costs
@@ -21,7 +22,7 @@ from ways import PROGRAM, Failed, Tools
 
 import pythons  # found in tests/e2e, through ways
 
-PARTS = {"workloads": workload_costs, "pyperformance": pyperformance_set,
+PARTS = {"workloads": workload_costs, "native": native_costs, "pyperformance": pyperformance_set,
          "attach": attach_speed, "threads": thread_scaling, "instructions": hook_instructions,
          "daemon": daemon_load}
 ALWAYS = [name for name in PARTS if name != "pyperformance"]

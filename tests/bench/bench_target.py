@@ -5,7 +5,7 @@
     ["settle", workload, seconds]   the workload, small, over and over
     ["loops", count]                the loaded script's benchmark: {"cpu", "wall"}
     ["script", path, name]          loads a script of pyperformance
-    ["tracemalloc", on] ["memray", file, Python allocators too] ["memray_stop"]
+    ["tracemalloc", on] ["memray", file, Python allocators too, native] ["memray_stop"]
     ["threads", count, pairs]       {"ns"}: of CPU time, for a pair of malloc and free
     ["busy", count]                 so many Python threads that allocate, for ever
     ["watch"] ["gap"]               a thread that notes gaps; {"ns"}: the longest since
@@ -76,10 +76,11 @@ class Target:
             tracemalloc.stop()
         return {}
 
-    def memray(self, path, python_allocators):
+    def memray(self, path, python_allocators, native):
         import memray
         self.tracker = memray.Tracker(destination=memray.FileDestination(path, overwrite=True),
-                                      trace_python_allocators=python_allocators)
+                                      trace_python_allocators=python_allocators,
+                                      native_traces=native)
         self.tracker.__enter__()
         return {}
 

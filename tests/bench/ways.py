@@ -110,11 +110,11 @@ class Tracemalloc:
 class Memray:
     settle_s = 0.0
 
-    def __init__(self, name, python_allocators):
-        self.name, self.python_allocators = name, python_allocators
+    def __init__(self, name, python_allocators, native=False):
+        self.name, self.python_allocators, self.native = name, python_allocators, native
 
     def enter(self, target, tools):
-        target.ask("memray", tools.file("memray.bin"), self.python_allocators)
+        target.ask("memray", tools.file("memray.bin"), self.python_allocators, self.native)
 
     @staticmethod
     def leave(target, tools):

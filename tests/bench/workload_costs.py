@@ -3,7 +3,7 @@
 
 import environments
 from figures import Spread, Table
-from ways import OURS, THEIRS, Failed, Target, round_of
+from ways import OURS, THEIRS, Failed, Memray, Target, round_of
 from workloads import WORKLOADS
 
 TITLE = "Workloads: CPU time, bare = 1"
@@ -12,6 +12,12 @@ PERCENT = 100
 
 
 def measure(given, python, tools, progress):
+    return measure_ways(given, python, tools, progress, OURS, THEIRS)
+
+
+def measure_ways(given, python, tools, progress, ours, theirs):
+    """{"rounds": {workload: [{way: what round_of() found}]}, "memray": why it is missing or None,
+    "ratios"}. `theirs` is without those that need memray where that cannot be had."""
     names = given.workload or list(WORKLOADS)
     unknown = set(names) - set(WORKLOADS)
     if unknown:
@@ -20,9 +26,10 @@ def measure(given, python, tools, progress):
     progress.say("getting memray for %s" % python.label)
     command, why_not = environments.make(python, ["memray"])
     found = {"rounds": {name: [] for name in names}, "memray": why_not}
+    if why_not is not None:
+        theirs = [way for way in theirs if not isinstance(way, Memray)]
     # What others leave behind in a process must not be measured as ours, nor the reverse.
-    pair = [(Target(command), OURS),
-            (Target(command), THEIRS if why_not is None else THEIRS[:1])]
+    pair = [(Target(command), ours), (Target(command), theirs)]
     try:
         for at in range(given.pairs):
             for name in names:
@@ -42,15 +49,20 @@ def measure(given, python, tools, progress):
 
 
 def text(found):
-    ways = list(next(iter(found["rounds"].values()))[0])
-    table = Table("workload", "bare, s", *ways)
-    for name, rounds in found["rounds"].items():
-        table.add(name, Spread([one["default"]["bare"] for one in rounds]).text(),
-                  *(Spread([one[way]["cpu"] for one in rounds]).text() for way in ways))
-    words = [table.text(), "", said(found)]
+    words = [ratios(found), "", said(found)]
     if found["memray"]:
         words.append("\nNo memray here: " + found["memray"])
     return "\n".join(words)
+
+
+def ratios(found):
+    """A row for each workload, a column for each way."""
+    ways = list(next(iter(found["rounds"].values()))[0])
+    table = Table("workload", "bare, s", *ways)
+    for name, rounds in found["rounds"].items():
+        table.add(name, Spread([one[ways[0]]["bare"] for one in rounds]).text(),
+                  *(Spread([one[way]["cpu"] for one in rounds]).text() for way in ways))
+    return table.text()
 
 
 def said(found):
@@ -74,8 +86,8 @@ def said(found):
     return table.text()
 
 
-def against_memray(rounds):
-    other = "memray, Python allocators"
-    parts = [(one["exact"]["cpu"] - 1) / (one[other]["cpu"] - 1) for one in rounds
-             if other in one and one[other]["cpu"] > 1.1]
+def against_memray(rounds, ours="exact", theirs="memray, Python allocators"):
+    """The part of the time that one adds of what the other adds."""
+    parts = [(one[ours]["cpu"] - 1) / (one[theirs]["cpu"] - 1) for one in rounds
+             if theirs in one and one[theirs]["cpu"] > 1.1]
     return Spread(parts).text()
