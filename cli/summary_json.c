@@ -234,6 +234,8 @@ static void write_not_seen(struct ma_json *json, const Memattach__Heap *heap)
 	ma_json_unsigned(json, "stacks_truncated", loss->stacks_truncated);
 	ma_json_unsigned(json, "stacks_broken", loss->stacks_broken);
 	ma_json_unsigned(json, "frames_unknown", loss->frames_unknown);
+	ma_json_unsigned(json, "native_cut", loss->native_cut);
+	ma_json_unsigned(json, "native_no_stack", loss->native_no_stack);
 	ma_json_unsigned(json, "tables_full", loss->tables_full);
 	ma_json_unsigned(json, "tables_busy", loss->tables_busy);
 	ma_json_unsigned(json, "sites_merged", loss->sites_merged);

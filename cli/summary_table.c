@@ -14,7 +14,13 @@
 
 enum column { COLUMN_HELD, COLUMN_LIVE, COLUMN_INTERVAL, COLUMN_PEAK, COLUMN_COUNT, COLUMNS };
 
-enum { SITE_LEAST = 36, FUNCTION_LEAST = 8, FUNCTION_SHARE_PERCENT = 45, SITE_GAP = 2 };
+enum {
+	SITE_LEAST = 36,
+	FUNCTION_LEAST = 8,
+	FUNCTION_SHARE_PERCENT = 45,
+	SITE_GAP = 2,
+	LEAST_ENTRY = 12
+};
 
 static const struct {
 	const char *title;
@@ -149,35 +155,43 @@ static void write_outer(const struct table *table, const char *prefix, const str
 	ma_text_add(table->text, "\n");
 }
 
-/* What the line called, and what in there asked for the memory: "> zeros > calloc (numpy)". */
+/*
+ * What the line called, and what in there asked for the memory: "> zeros > calloc (numpy)". Where
+ * that is too long, the entry is cut before the leaf is, whose module stands behind it.
+ */
 static void write_native(const struct table *table, const struct ma_native_path *native)
 {
-	struct ma_text path = {0}, module = {0};
+	struct ma_text entry = {0}, leaf = {0}, module = {0};
 	bool color = table->summary->color;
 	unsigned room = table->function_width + SITE_GAP + table->file_width;
 	if (!native->entry.function[0])
 		return;
-	ma_text_add(&path, "> ");
-	ma_display_escape(&path, native->entry.function);
+	ma_text_add(&entry, "> ");
+	ma_display_escape(&entry, native->entry.function);
 	if (strcmp(native->leaf.function, native->entry.function) != 0) {
-		ma_text_add(&path, " > ");
-		ma_display_escape(&path, native->leaf.function);
+		ma_text_add(&leaf, " > ");
+		ma_display_escape(&leaf, native->leaf.function);
 	}
 	if (native->leaf.module[0]) {
 		ma_text_add(&module, "  (");
 		write_module(&module, native->leaf.module);
 		ma_text_add(&module, ")");
 	}
-	unsigned taken = ma_display_columns(ma_text_string(&module));
+	unsigned behind = ma_display_columns(ma_text_string(&module));
+	unsigned left = room > behind ? room - behind : 0;
+	unsigned ends = ma_display_columns(ma_text_string(&leaf));
+	unsigned begins = left > ends + LEAST_ENTRY ? left - ends : LEAST_ENTRY;
 	ma_text_repeat(table->text, ' ', table->site_column);
 	ma_style_begin(table->text, color, MA_STYLE_FAINT);
-	/* Long names of templates are cut before the module is. */
-	ma_display_add_start(table->text, ma_text_string(&path), room > taken ? room - taken : 0);
-	if (room > taken && module.length)
+	unsigned taken = ma_display_add_start(table->text, ma_text_string(&entry),
+					      begins < left ? begins : left);
+	ma_display_add_start(table->text, ma_text_string(&leaf), left - taken);
+	if (room > behind && module.length)
 		ma_text_add(table->text, ma_text_string(&module));
 	ma_style_end(table->text, color, MA_STYLE_FAINT);
 	ma_text_add(table->text, "\n");
-	ma_text_fini(&path);
+	ma_text_fini(&entry);
+	ma_text_fini(&leaf);
 	ma_text_fini(&module);
 }
 

@@ -17,6 +17,8 @@
 enum { LABEL = 8, WIDE_LABEL = 10, LIMIT_CELLS = 20, NOTES_SHOWN = 6 };
 
 #define GAP "   "
+/* Of the samples; the first moments after an attach are always without. */
+#define NATIVE_CUT_TOLD 0.01
 
 /* An escaped copy of a target's string, cut to so many columns. */
 static void add_harmless(struct ma_text *text, const char *string, unsigned columns)
@@ -328,10 +330,14 @@ static void write_losses(struct ma_flow *flow, const Memattach__Loss *loss, doub
 				     ma_format_count((double)kinds[i].count).text, kinds[i].what);
 	double cut = samples > 0 ? (double)loss->stacks_truncated / samples : 0;
 	double broken = samples > 0 ? (double)loss->stacks_broken / samples : 0;
+	double native = samples > 0 ? (double)loss->native_cut / samples : 0;
 	ma_flow_item(flow, cut > 0.01 ? MA_STYLE_WARN : MA_STYLE_PLAIN, "cut stacks %s",
 		     ma_format_share(cut).text);
 	if (loss->stacks_broken)
 		ma_flow_item(flow, MA_STYLE_WARN, "broken stacks %s", ma_format_share(broken).text);
+	if (native > NATIVE_CUT_TOLD)
+		ma_flow_item(flow, MA_STYLE_WARN, "native stacks cut %s",
+			     ma_format_share(native).text);
 }
 
 static void write_not_seen(struct ma_flow *flow, const struct ma_summary *summary)

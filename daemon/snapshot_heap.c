@@ -110,6 +110,10 @@ static void fill_loss(struct filling *filling)
 	loss->sites_merged = session->heap.merged_sites;
 	loss->gaps = session->ingest.gaps;
 	loss->malformed = session->ingest.malformed;
+	loss->native_cut = counters->native_no_module + counters->native_no_stack +
+			   counters->native_no_rule + counters->native_broken +
+			   counters->native_deep;
+	loss->native_no_stack = counters->native_no_stack;
 	filling->heap->loss = loss;
 }
 

@@ -264,9 +264,11 @@ static void name_callee(struct ma_viewer_answer *answer, Memattach__LiveRow *row
 {
 	const struct ma_viewer_index *index = answer->index;
 	uint32_t slot = largest[row->line_key - 1];
-	if (slot)
-		row->callee = ma_viewer_text(answer->pool,
-					     index->lines[index->slots[slot].callee].function);
+	if (!slot)
+		return;
+	const struct ma_viewer_line *callee = &index->lines[index->slots[slot].callee];
+	row->callee = ma_viewer_text(answer->pool, callee->function);
+	row->callee_module = ma_viewer_text(answer->pool, callee->module);
 }
 
 bool ma_viewer_fill_lines(struct ma_viewer_answer *answer)

@@ -14,6 +14,7 @@
 #include "cli/interrupt.h"
 #include "cli/live/compact.h"
 #include "cli/live/estimates.h"
+#include "cli/live/frame.h"
 #include "cli/live/link.h"
 #include "cli/live/live.h"
 #include "cli/live/plain_json.h"
@@ -67,6 +68,7 @@ static int ask(struct plain *plain, Memattach__Reply **reply, struct ma_error *e
 	query.mark = !plain->reference;
 	query.reference = plain->reference;
 	query.without_timeline = true;
+	query.native = !plain->tracking->options->no_native;
 	int code = ma_link_ask(&plain->link, &query, monotonic_ms(), error);
 	if (!code)
 		code = wait_for_answer(plain, reply, error);
@@ -106,6 +108,11 @@ static void write_row(struct ma_text *text, const Memattach__LiveRow *row)
 	struct ma_text function = {0}, cut = {0};
 	struct ma_estimate estimate = ma_live_row_estimate(row);
 	ma_display_escape(&function, row->function);
+	/* What it called in native code, as far as there is room. */
+	if (row->callee[0]) {
+		ma_text_add(&function, " > ");
+		ma_display_escape(&function, row->callee);
+	}
 	unsigned taken = ma_display_add_start(&cut, ma_text_string(&function), FUNCTION_COLUMNS);
 	ma_text_addf(text, "%8s %7s %8s %8s %8s %8s %6s  %s", ma_compact_size(row->live_bytes).text,
 		     ma_compact_size(ma_interval_plus_minus(&estimate)).text,
@@ -114,7 +121,7 @@ static void write_row(struct ma_text *text, const Memattach__LiveRow *row)
 		     ma_compact_size(row->rate).text, ma_compact_count(row->live_count).text,
 		     ma_text_string(&cut));
 	ma_text_repeat(text, ' ', FUNCTION_COLUMNS - taken + 2);
-	ma_display_escape(text, ma_display_path(row->file));
+	ma_display_escape(text, ma_display_path(ma_live_file(row->file, row->module)));
 	if (row->line > 0)
 		ma_text_addf(text, ":%d", row->line);
 	ma_text_add(text, "\n");

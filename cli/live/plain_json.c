@@ -67,12 +67,31 @@ static void write_memory(struct ma_json *json, const Memattach__Memory *memory)
 	ma_json_end_object(json);
 }
 
+/* What the line called in native code. */
+static void write_native(struct ma_json *json, const Memattach__LiveRow *row)
+{
+	if (!row->callee[0]) {
+		ma_json_null(json, "native");
+		return;
+	}
+	ma_json_begin_object(json, "native");
+	ma_json_begin_object(json, "entry");
+	ma_json_string(json, "function", row->callee);
+	ma_json_string(json, "module", row->callee_module);
+	ma_json_end_object(json);
+	ma_json_end_object(json);
+}
+
 static void write_row(struct ma_json *json, const Memattach__LiveRow *row)
 {
 	ma_json_begin_object(json, NULL);
 	ma_json_string(json, "function", row->function);
 	ma_json_string(json, "file", row->file);
 	ma_json_integer(json, "line", row->line);
+	ma_json_string(json, "kind", row->module[0] ? "native" : "python");
+	if (row->module[0])
+		ma_json_string(json, "module", row->module);
+	write_native(json, row);
 	write_estimate(json, "live", ma_live_row_estimate(row));
 	ma_json_whole(json, "count", row->live_count);
 	ma_json_whole(json, "change_bytes", row->delta_bytes);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -133,6 +134,24 @@ def test_without_native(memattach, allocated, tmp_path):
                 sums[site.line] = sums.get(site.line, 0) + site.values[INUSE_SPACE]
         return sums
     assert by_line(both) == pytest.approx(by_line(python), abs=100)
+
+
+def test_live(memattach, allocated):
+    """What a line called, in each form of the live view; and not where nobody wants to know."""
+    words = ["live", allocated.pid, "--duration", "1ms", "--top", "20"]
+    rows = {line["function"]: line for line in json.loads(
+        memattach.ok(*words, "--json").text)["lines"]}
+    assert rows["fill_shelf"]["kind"] == "python"
+    assert "ctypes" in rows["fill_shelf"]["native"]["entry"]["module"]
+    cellar = rows["warehouse::Shelf<int>::carry"]
+    assert cellar["kind"] == "native" and is_library(cellar["module"])
+    lists = [line for name, line in rows.items() if "listcomp" in name or name == "make_lists"]
+    assert lists and all(line["native"] is None for line in lists)
+    assert re.search(r"insert_rows > \w", memattach.ok(*words).text)
+    without = memattach.ok(*words, "--json", "--no-native").text
+    assert all(line["kind"] == "python" and line["native"] is None
+               for line in json.loads(without)["lines"])
+    assert "insert_rows >" not in memattach.ok(*words, "--no-native").text
 
 
 def test_summary(memattach, allocated):

@@ -201,6 +201,7 @@ static void test_what_is_not_known_is_said(void **state)
 	heap->loss->dropped_allocs = 1234;
 	heap->loss->frames_unknown = 7;
 	heap->loss->stacks_broken = 600;
+	heap->loss->native_cut = 1200;
 	heap->sampler->interval_bytes = 1 << 20;
 	heap->sampler->interval_max_bytes = 4 << 20;
 	assert_has(&screen, "sites under 3 MiB (3 intervals) may be missing");
@@ -208,6 +209,7 @@ static void test_what_is_not_known_is_said(void **state)
 	assert_has(&screen, "1.2k allocations dropped");
 	assert_has(&screen, "7 frames unknown");
 	assert_has(&screen, "broken stacks 1 %");
+	assert_has(&screen, "native stacks cut 2 %");
 	assert_has_not(&screen, "drops 0");
 	assert_has(&screen, "1.80 GiB was there before we came");
 	teardown(&screen);
@@ -277,6 +279,28 @@ static void test_nothing_live(void **state)
 	teardown(&screen);
 }
 
+/* Where the way through native code is too long, the end of it, whose module is named, stays. */
+static void test_native_leaf_stays(void **state)
+{
+	(void)state;
+	static const struct cli_sample native[] = {
+		{.frames = {"!PyUnicode_Substring", "!_json.cpython-311-x86_64-linux-gnu.so+0x4df2",
+			    "raw_decode|/usr/lib/python3.11/json/decoder.py|353"},
+		 .held = 3 * MIB,
+		 .live = 3 * MIB,
+		 .count = 9},
+	};
+	struct screen screen;
+	setup(&screen, 90);
+	memattach__profile__free_unpacked(screen.profile, NULL);
+	screen.summary.profile = screen.profile = cli_profile_make(native, 1);
+	assert_has(&screen, "> _json.c");
+	assert_has(&screen, "... > PyUnicode_Substring  (?)\n");
+	screen.summary.width = 200;
+	assert_has(&screen, "> _json.cpython-311-x86_64-linux-gnu.so+0x4df2 > PyUnicode_Substring");
+	teardown(&screen);
+}
+
 static void test_json_holds_the_same(void **state)
 {
 	(void)state;
@@ -315,6 +339,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_top_adds_up_the_rest),
 		cmocka_unit_test(test_nothing_live),
+		cmocka_unit_test(test_native_leaf_stays),
 		cmocka_unit_test(test_json_holds_the_same),
 	};
 	setenv("TZ", "UTC", 1);

@@ -14,6 +14,7 @@
 #include "daemon/viewer.h"
 #include "daemon/viewer_values.h"
 #include "fake_target.h"
+#include "proto/unwind.h"
 
 static struct fake_target target;
 static struct fake_heap heap;
@@ -192,6 +193,43 @@ static void test_stacks(void **state)
 	assert_int_equal(ask()->row_count, 0);
 }
 
+/* A site on the leak's line, its Python frames the same, below them a native one. */
+static void add_native_site(uint64_t pc)
+{
+	struct fake_area *area = &target.area;
+	const uint64_t frames[] = {
+		MA_FRAME(fake_area_code(area, "Cache.leak", "/srv/app.py", 10), 4),
+		MA_FRAME(fake_area_code(area, "main", "/srv/app.py", 1), 8),
+		MA_FRAME_NATIVE(1, pc)};
+	uint32_t site =
+		fake_area_site(area, fake_area_stack(area, frames, 3, 0), MA_DOMAIN_OBJECT, 1, 0);
+	fake_area_alloc(area, 0, UINT64_C(0x7e1000000000) + pc * 4096, 65536, site, 65536);
+	take_in();
+}
+
+/* Without native frames, stacks that differ in them alone are one. */
+static void test_stacks_without_native(void **state)
+{
+	(void)state;
+	add_native_site(0x1000);
+	add_native_site(0x2000);
+	for (int native = 0; native < 2; native++) {
+		query.native = native;
+		query.view = MEMATTACH__LIVE_QUERY__VIEW__LINES;
+		Memattach__LiveView *view = ask();
+		double live_bytes = view->row[0]->live_bytes;
+		assert_true(live_bytes > heap.leak_bytes);
+		query.key = view->row[0]->line_key;
+		query.view = MEMATTACH__LIVE_QUERY__VIEW__STACKS;
+		view = ask();
+		assert_int_equal(view->row_count, native ? 3 : 1);
+		assert_int_equal(view->row[0]->n_frame, 2);
+		assert_true(native || near(view->row[0]->live_bytes, live_bytes));
+		assert_true(near(view->sum->live_bytes, live_bytes));
+		assert_true(!native || view->row[1]->n_frame == 3);
+	}
+}
+
 static void test_marks(void **state)
 {
 	(void)state;
@@ -257,6 +295,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tree, begin, end),
 		cmocka_unit_test_setup_teardown(test_flame, begin, end),
 		cmocka_unit_test_setup_teardown(test_stacks, begin, end),
+		cmocka_unit_test_setup_teardown(test_stacks_without_native, begin, end),
 		cmocka_unit_test_setup_teardown(test_marks, begin, end),
 		cmocka_unit_test_setup_teardown(test_ended, begin, end),
 		cmocka_unit_test_setup_teardown(test_tidy, begin, end),
