@@ -274,7 +274,7 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 	bool entered;
 	bool read = describe(layout, address, &description);
 
-	if (!ma_tables_lock(&area->tables, writer->owner, writer->second_ticks)) {
+	if (!ma_tables_lock(&area->tables, writer)) {
 		*busy = true;
 		return 0;
 	}

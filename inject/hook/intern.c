@@ -188,7 +188,7 @@ uint32_t ma_intern_site(struct ma_area *area, const struct ma_writer *writer,
 		if (site)
 			return site;
 	}
-	if (walk->busy || !ma_tables_lock(tables, writer->owner, writer->second_ticks)) {
+	if (walk->busy || !ma_tables_lock(tables, writer)) {
 		ma_counter_add(&area->counters.tables_busy, 1);
 		return find_site(tables, pack_site(0, domain, thread, 0), &free);
 	}

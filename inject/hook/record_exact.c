@@ -11,7 +11,10 @@
 #include "inject/hook/site.h"
 #include "inject/hook/tables.h"
 
-enum { TIMED_EVERY = 64 }; /* one visit in so many is timed, and counts for all of them */
+enum {
+	TIMED_EVERY = 64,       /* one visit in so many is timed, and counts for all of them */
+	CLAIM_ROUNDS = 1 << 22, /* a second and more: threads that wait for the tables have rings */
+};
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -48,20 +51,35 @@ ALWAYS_INLINE bool is_recording(struct ma_tls *tls, uint64_t bytes)
 	return tls->interval;
 }
 
-ALWAYS_INLINE uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
+/* Waits until other threads are through. NULL: they never will be. */
+static struct ma_ring *claim_ring(const struct ma_visit *visit)
 {
-	uint8_t slot = visit->tls->slot;
-	uint32_t site = ma_hook_site_known((uint8_t)domain, slot);
-	struct ma_ring *ring;
+	struct ma_ring *ring = NULL;
 
-	if (site)
-		return site;
-	ring = ma_ring_claim(ma_hook.area, visit->tid, slot, visit->left_behind);
+	for (uint32_t round = 0; round < CLAIM_ROUNDS && !ring; round++)
+		ring = ma_ring_claim(ma_hook.area, visit->tid, visit->tls->slot,
+				     visit->left_behind);
+	return ring;
+}
+
+static __attribute__((cold, noinline)) uint32_t learn_site(const struct ma_visit *visit,
+							   enum ma_domain domain)
+{
+	struct ma_ring *ring = claim_ring(visit);
+	uint32_t site = 0;
+
 	if (!ring)
 		return 0;
-	site = ma_hook_site_learn(ring->frames, (uint8_t)domain, slot);
+	site = ma_hook_site_learn(ring->frames, (uint8_t)domain, visit->tls->slot);
 	ma_ring_release(ring, visit->tid);
 	return site;
+}
+
+ALWAYS_INLINE uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
+{
+	uint32_t site = ma_hook_site_known((uint8_t)domain, visit->tls->slot);
+
+	return __builtin_expect(site != 0, 1) ? site : learn_site(visit, domain);
 }
 
 void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)

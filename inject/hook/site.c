@@ -74,7 +74,12 @@ void ma_hook_paths_init(void *memory)
 /* Walks and interns. walk->frames is the caller's. */
 static uint32_t site_of(struct ma_walk *walk, uint8_t domain, uint8_t thread_slot)
 {
-	struct ma_writer writer = {.owner = lock_owner(), .second_ticks = site.second_ticks};
+	/* In exact mode nothing is to be lost because another thread is at the tables. */
+	struct ma_writer writer = {
+		.owner = lock_owner(),
+		.patient = site.config->mode == MA_MODE_EXACT,
+		.second_ticks = site.second_ticks,
+	};
 	struct ma_counters *counters = &site.area->counters;
 
 	ma_frames_walk(site.area, site.config, &writer, walk);

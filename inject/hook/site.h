@@ -29,7 +29,9 @@ void ma_hook_frames_init(const struct ma_hook_config *config);
  * the call (the frames of a claimed ring). domain is enum ma_domain; thread_slot < MA_THREAD_SLOTS.
  * Returns a site id, or 0 when the tables are full or busy and no site without a stack exists for
  * this domain and thread yet; what went wrong is counted in the area's counters.
- * Any thread of the target; takes the tables' lock, for a bounded time, only for what is new.
+ * Any thread of the target; takes the tables' lock only for what is new, and waits for it only for
+ * a few microseconds, or in exact mode until it has it: a second and more where its holder has
+ * died.
  */
 uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot);
 

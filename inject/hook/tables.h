@@ -61,12 +61,19 @@ static inline void ma_counter_add(uint64_t *counter, uint64_t count)
 	__atomic_fetch_add(counter, count, __ATOMIC_RELAXED);
 }
 
+/* What additions need to know besides the area. */
+struct ma_writer {
+	uint32_t owner;        /* what the lock shows: the thread's id, not 0 */
+	bool patient;          /* waits for the lock until it has it */
+	uint64_t second_ticks; /* ticks of the time stamp counter in a second */
+};
+
 /*
- * Takes the lock, waiting a few microseconds at most; takes it over from a holder of more than a
- * second, who is dead or was stopped. owner is what the lock word shows: the thread's id, not 0.
- * A holder who comes back after that finds its records refused, see ma_tables_publish.
+ * Takes the lock, waiting a few microseconds at most, or if patient a second; takes it over from a
+ * holder of more than a second, who is dead or was stopped. A holder who comes back after that
+ * finds its records refused, see ma_tables_publish.
  */
-bool ma_tables_lock(struct ma_tables *tables, uint32_t owner, uint64_t second_ticks);
+bool ma_tables_lock(struct ma_tables *tables, const struct ma_writer *writer);
 void ma_tables_unlock(struct ma_tables *tables, uint32_t owner);
 
 /*
@@ -74,12 +81,6 @@ void ma_tables_unlock(struct ma_tables *tables, uint32_t owner);
  * when `used` is no longer `start`: somebody took the lock over, and the record must be given up.
  */
 bool ma_tables_publish(uint64_t *used, uint64_t start, uint64_t words);
-
-/* What additions need to know besides the area. */
-struct ma_writer {
-	uint32_t owner;        /* for ma_tables_lock */
-	uint64_t second_ticks; /* ticks of the time stamp counter in a second */
-};
 
 /*
  * The id of the code object at this address: MA_CODE_UNSEEN when it was not met yet, 0 when it

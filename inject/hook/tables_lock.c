@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The lock that additions to the tables take. A thread of the target can die or be stopped
- * anywhere, also while it holds this lock, and no other thread may ever wait for it: so waiting is
- * bounded, a lock held for more than a second is taken over, and a record is published by
+ * anywhere, also while it holds this lock, and no other thread may wait for it for long: so waiting
+ * is bounded, a lock held for more than a second is taken over, and a record is published by
  * compare-and-swap, so that a holder who wakes up after that cannot publish over somebody else's
  * record. What such a late holder may still write is the room behind the old `used`: the one who
  * takes over leaves that room unused.
@@ -10,7 +10,11 @@
 #include "inject/hook/cpu.h"
 #include "inject/hook/tables.h"
 
-enum { LOCK_SPINS = 400 }; /* 5 to 15 microseconds */
+enum {
+	LOCK_SPINS = 400, /* 5 to 15 microseconds */
+	PATIENT_ROUNDS =
+		1 << 18, /* of them: longer than it takes until the lock can be taken over */
+};
 
 static bool try_lock(struct ma_tables *tables, uint32_t owner)
 {
@@ -60,14 +64,20 @@ static bool take_over(struct ma_tables *tables, uint32_t owner, uint64_t second_
 	return true;
 }
 
-bool ma_tables_lock(struct ma_tables *tables, uint32_t owner, uint64_t second_ticks)
+bool ma_tables_lock(struct ma_tables *tables, const struct ma_writer *writer)
 {
-	for (uint32_t spin = 0; spin < LOCK_SPINS; spin++) {
-		if (try_lock(tables, owner))
+	uint32_t rounds = writer->patient ? PATIENT_ROUNDS : 1;
+
+	for (uint32_t round = 0; round < rounds; round++) {
+		for (uint32_t spin = 0; spin < LOCK_SPINS; spin++) {
+			if (try_lock(tables, writer->owner))
+				return true;
+			ma_cpu_pause();
+		}
+		if (take_over(tables, writer->owner, writer->second_ticks))
 			return true;
-		ma_cpu_pause();
 	}
-	return take_over(tables, owner, second_ticks);
+	return false;
 }
 
 void ma_tables_unlock(struct ma_tables *tables, uint32_t owner)

@@ -33,7 +33,8 @@ def arguments_of():
     parser.add_argument("--workload", action="append")
     parser.add_argument("--python", action="append")
     parser.add_argument("--part", action="append", choices=sorted(PARTS))
-    parser.add_argument("--set", action="append", choices=["pyperformance"], default=[])
+    parser.add_argument("--set", action="append", default=[],
+                        choices=["pyperformance", "pyperformance-all"])
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--scale", type=float)
     parser.add_argument("--quick", action="store_true")
@@ -41,7 +42,7 @@ def arguments_of():
     given = parser.parse_args()
     given.pairs = given.pairs or (3 if given.quick else 5)
     given.scale = given.scale or (0.1 if given.quick else 0.5)
-    given.parts = given.part or (ALWAYS + given.set)
+    given.parts = given.part or ALWAYS + (["pyperformance"] if given.set else [])
     return given
 
 

@@ -43,11 +43,12 @@ def scripts_of(command):
         name = os.path.basename(os.path.dirname(path))
         with open(os.path.join(os.path.dirname(path), "pyproject.toml"), encoding="utf-8") as file:
             alone = 'dependencies = ["pyperf"]' in file.read()
-        if alone and name not in OTHER_PROCESSES:
+        if alone and name not in UNFIT:
             found.append((name, path))
     return found
 
 
-# They measure processes that they start, a network, or need what they do not say.
-OTHER_PROCESSES = {"bm_2to3", "bm_python_startup", "bm_asyncio_tcp", "bm_dask",
-                   "bm_concurrent_imap"}
+# They measure processes that they start, a network, or need what they do not say or take away when
+# their script ends.
+UNFIT = {"bm_2to3", "bm_python_startup", "bm_asyncio_tcp", "bm_dask", "bm_concurrent_imap",
+         "bm_pathlib", "bm_regex_compile", "bm_yaml"}

@@ -270,10 +270,11 @@ static void code_log_full(void **state)
 static void code_busy(void **state)
 {
 	uint64_t address = fake_code(&python, "busy", 1);
+	struct ma_writer other = {.owner = 77, .second_ticks = UINT64_MAX};
 	bool busy = false;
 
 	(void)state;
-	assert_true(ma_tables_lock(tables, 77, UINT64_MAX));
+	assert_true(ma_tables_lock(tables, &other));
 	assert_int_equal(ma_codes_describe(python.area, &python.config.layout, &python.writer,
 					   address, &busy),
 			 0);

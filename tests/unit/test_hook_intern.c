@@ -196,17 +196,18 @@ static void sites_full(void **state)
 
 static void lock_held(void **state)
 {
+	struct ma_writer other = {.owner = 99, .second_ticks = UINT64_MAX};
 	uint32_t known = site_of(10, 1, 0, MA_DOMAIN_OBJECT, 1), fallback;
 
 	(void)state;
-	assert_true(ma_tables_lock(tables, 99, UINT64_MAX));
+	assert_true(ma_tables_lock(tables, &other));
 	assert_int_equal(site_of(10, 1, 0, MA_DOMAIN_OBJECT, 1), known);
 	assert_int_equal(python.area->counters.tables_busy, 0);
 	assert_int_equal(site_of(10, 2, 0, MA_DOMAIN_OBJECT, 1), 0);
 	assert_int_equal(python.area->counters.tables_busy, 1);
 	ma_tables_unlock(tables, 99);
 	fallback = site_of(0, 0, 0, MA_DOMAIN_OBJECT, 1);
-	assert_true(ma_tables_lock(tables, 99, UINT64_MAX));
+	assert_true(ma_tables_lock(tables, &other));
 	assert_int_equal(site_of(10, 2, 0, MA_DOMAIN_OBJECT, 1), fallback);
 	assert_int_equal(python.area->counters.tables_busy, 2);
 	ma_tables_unlock(tables, 98); /* somebody else's lock stays */
@@ -248,6 +249,18 @@ static void lock_of_the_dead(void **state)
 	tables->stack_used = MA_STACK_WORDS - 5;
 	check_site(site_of(10, 3, 0, MA_DOMAIN_OBJECT, 1), 0, 0, 0, MA_DOMAIN_OBJECT, 1);
 	assert_int_equal(tables->stack_used, MA_STACK_WORDS);
+}
+
+/* Who waits is not turned away by a holder who may be alive. */
+static void patient(void **state)
+{
+	(void)state;
+	tables->lock = 4711;
+	tables->lock_tsc = ma_cpu_ticks();
+	python.writer.patient = true;
+	python.writer.second_ticks = 1 << 26; /* some hundredths of a second */
+	check_site(site_of(10, 1, 0, MA_DOMAIN_OBJECT, 1), 10, 1, 0, MA_DOMAIN_OBJECT, 1);
+	assert_int_equal(python.area->counters.tables_busy, 0);
 }
 
 /* A late holder's site record in the way costs one id. */
@@ -358,6 +371,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(sites_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lock_held, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(lock_of_the_dead, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(patient, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(site_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(several_threads, set_up, tear_down),
 	};
