@@ -354,8 +354,10 @@ int ma_proof_try(const struct ma_view *view, struct ma_unwinder *unwinder, enum 
 	crowd->rule = rule;
 	crowd->ranges = ranges;
 	crowd->range_count = range_count;
-	if (leave_asleep(crowd, result))
+	if (leave_asleep(crowd, result)) {
+		ma_unwinder_load(unwinder);
 		failed = stop_and_judge(crowd, result, error);
+	}
 	crowd_destroy(crowd);
 	return failed;
 }

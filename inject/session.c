@@ -95,7 +95,7 @@ static int prepare(struct ma_session *session, struct ma_error *error)
 				  session->view.thunks.data.value);
 	session->unwinder = ma_unwinder_create(&session->view);
 	if (!session->unwinder)
-		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "loading the unwind tables of %d",
+		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "reading the objects of %d",
 				    session->pid);
 	return prepare_machine(session, error);
 }
@@ -294,6 +294,7 @@ static int try_thread(struct ma_session *session, pid_t tid, enum ma_need need,
 
 	if (is_late(session, tid))
 		return 1;
+	ma_unwinder_load_for(session->unwinder, tid);
 	failed = ma_tracee_seize(victim, session->pid, tid, error);
 	if (failed == MA_ERR_PERMISSION) {
 		struct ma_proc_stat stat;

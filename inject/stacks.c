@@ -129,6 +129,8 @@ static int load_tables(struct ma_stacks_session *session, struct ma_error *error
 	session->copied.memory = (struct ma_target_memory){
 		.pid = session->view.pid, .fd = -1, .ops = &copied_ops, .context = session};
 	session->unwinder = ma_unwinder_create(&session->copied);
+	if (session->unwinder)
+		ma_unwinder_load(session->unwinder);
 	session->symbols = ma_symbols_create(&session->view);
 	return session->unwinder && session->symbols ? 0 : out_of_memory(session, error);
 }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inject/procfs.h"
+
 enum { SNAPSHOT_BYTES = 1 << 16 };
 
 struct ma_unwinder {
@@ -110,6 +112,14 @@ static bool get_thread(Dwfl *dwfl, pid_t tid, void *arg, void **thread_arg)
 	return true;
 }
 
+static void take_snapshot(struct ma_unwinder *unwinder, const struct ma_target_memory *memory,
+			  uint64_t start)
+{
+	unwinder->snapshot_start = start;
+	unwinder->snapshot_bytes = ma_memory_read_some(memory, ma_raddr(start), unwinder->snapshot,
+						       SNAPSHOT_BYTES, NULL);
+}
+
 static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *result, void *arg)
 {
 	struct ma_unwinder *unwinder = arg;
@@ -117,10 +127,7 @@ static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *result, void
 	(void)dwfl;
 	if (address < unwinder->snapshot_start ||
 	    address - unwinder->snapshot_start + sizeof(*result) > unwinder->snapshot_bytes) {
-		unwinder->snapshot_start = address & ~UINT64_C(7);
-		unwinder->snapshot_bytes =
-			ma_memory_read_some(unwinder->memory, ma_raddr(unwinder->snapshot_start),
-					    unwinder->snapshot, SNAPSHOT_BYTES, NULL);
+		take_snapshot(unwinder, unwinder->memory, address & ~UINT64_C(7));
 		if (address - unwinder->snapshot_start + sizeof(*result) > unwinder->snapshot_bytes)
 			return false;
 	}
@@ -155,6 +162,16 @@ static int load_tables(Dwfl_Module *module, void **userdata, const char *name, D
 	(void)userdata, (void)name, (void)start, (void)arg;
 	dwfl_module_eh_cfi(module, &bias);
 	return DWARF_CB_OK;
+}
+
+/* The object that has this address, if any. */
+static void load_module(struct ma_unwinder *unwinder, uint64_t address)
+{
+	Dwfl_Module *module = dwfl_addrmodule(unwinder->dwfl, address);
+	Dwarf_Addr bias;
+
+	if (module)
+		dwfl_module_eh_cfi(module, &bias);
 }
 
 static void report_module(struct ma_unwinder *unwinder, const char *name, uint64_t start,
@@ -212,10 +229,33 @@ struct ma_unwinder *ma_unwinder_create(const struct ma_view *view)
 		return NULL;
 	}
 	report_modules(unwinder);
-	dwfl_getmodules(unwinder->dwfl, load_tables, NULL, 0);
 	unwinder->attached =
 		dwfl_attach_state(unwinder->dwfl, NULL, view->pid, &thread_callbacks, unwinder);
 	return unwinder;
+}
+
+void ma_unwinder_load(struct ma_unwinder *unwinder)
+{
+	dwfl_getmodules(unwinder->dwfl, load_tables, NULL, 0);
+}
+
+void ma_unwinder_load_for(struct ma_unwinder *unwinder, pid_t tid)
+{
+	struct ma_proc_syscall call;
+
+	if (ma_proc_syscall_read(unwinder->view->pid, tid, &call, NULL) || call.running) {
+		ma_unwinder_load(unwinder);
+		return;
+	}
+	take_snapshot(unwinder, &unwinder->view->memory, call.sp & ~UINT64_C(7));
+	load_module(unwinder, call.pc);
+	for (size_t at = 0; at + sizeof(uint64_t) <= unwinder->snapshot_bytes;
+	     at += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, unwinder->snapshot + at, sizeof(word));
+		load_module(unwinder, word);
+	}
 }
 
 void ma_unwinder_destroy(struct ma_unwinder *unwinder)
@@ -274,9 +314,7 @@ static bool walk_into(struct ma_unwinder *unwinder, const struct ma_target_memor
 	unwinder->memory = memory;
 	unwinder->pc = pc;
 	unwinder->room = room;
-	unwinder->snapshot_start = ma_arch.sp(regs) - ma_arch.red_zone_bytes;
-	unwinder->snapshot_bytes = ma_memory_read_some(memory, ma_raddr(unwinder->snapshot_start),
-						       unwinder->snapshot, SNAPSHOT_BYTES, NULL);
+	take_snapshot(unwinder, memory, ma_arch.sp(regs) - ma_arch.red_zone_bytes);
 	return !dwfl_getthread_frames(unwinder->dwfl, tid, take_frame, unwinder);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The call stack of a stopped thread, as program counters. libdw walks it over a snapshot of the
- * stack, with unwind tables that were loaded before anything was stopped; where it cannot,
+ * stack, with unwind tables best loaded before anything is stopped; where it cannot,
  * libunwind-ptrace may (unwinder_ptrace.c), but its guesses are to be taken with care.
  */
 #ifndef MA_INJECT_UNWINDER_H
@@ -26,9 +26,16 @@ struct ma_stack_walk {
 
 struct ma_unwinder;
 
-/* Loads the unwind tables of every object of the view (borrowed, must outlive the unwinder). Slow:
- * milliseconds. Returns NULL when memory is out. */
+/* For the objects of the view (borrowed, must outlive the unwinder). NULL when memory is out. A walk
+ * loads the tables that it needs; to do that while nobody stands still, load them before. */
 struct ma_unwinder *ma_unwinder_create(const struct ma_view *view);
+
+/* Loads the unwind tables of every object. Slow: milliseconds. */
+void ma_unwinder_load(struct ma_unwinder *unwinder);
+
+/* Loads those that a thread's stack leads to, as it is while the thread sleeps; all when it runs. */
+void ma_unwinder_load_for(struct ma_unwinder *unwinder, pid_t tid);
+
 void ma_unwinder_destroy(struct ma_unwinder *unwinder);
 
 /* Walks a stopped thread by unwind tables alone. Tracer. */

@@ -207,12 +207,20 @@ static void setup_call(struct ma_regs *regs, uint64_t stub, uint64_t control, ui
 	r->eflags = 0x202; /* direction flag clear, as every function may expect */
 }
 
+/* Only what the CPU has is asked about: in a virtual machine each answer takes microseconds. */
 static void measure(struct ma_machine *machine)
 {
-	for (unsigned int i = 2; i < FEATURES; i++) {
-		unsigned int size = 0, offset = 0, ecx = 0, edx = 0;
+	unsigned int low = 0, high = 0, size, offset, unused;
+	uint64_t features;
 
-		if (__get_cpuid_count(0xd, i, &size, &offset, &ecx, &edx) && size && offset)
+	if (!__get_cpuid_count(0xd, 0, &low, &offset, &unused, &high))
+		return;
+	features = (uint64_t)high << 32 | low;
+	for (unsigned int i = 2; i < FEATURES; i++) {
+		if (!(features >> i & 1))
+			continue;
+		__cpuid_count(0xd, i, size, offset, unused, high);
+		if (size && offset)
 			machine->feature_end[i] = offset + size;
 	}
 }
