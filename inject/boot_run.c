@@ -57,7 +57,8 @@ int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boo
 	uint64_t result = 0;
 	int failed;
 
-	*on_thread = !ma_session_on_victim(session);
+	/* Calls of the kernel alone: nobody's lock is in their way. */
+	*on_thread = op != MA_BOOT_CALL && !ma_session_on_victim(session);
 	if (*on_thread && !can_make_threads(boot)) {
 		ma_error_set(error, MA_ERR_UNSAFE, 0, "entering process %d", session->pid);
 		ma_error_answer(error, "it has several threads, but not libpthread");
@@ -161,6 +162,7 @@ int ma_boot_judge(const struct ma_resident *resident, pid_t pid, struct ma_error
 		{MA_BOOT_CANCELLED, "it took too long and was called off"},
 		{MA_BOOT_FD_REPLACED, "the program closed a file descriptor that was not its own"},
 		{MA_BOOT_NOT_UNLOADED, "dlclose failed"},
+		{MA_BOOT_NOT_CALLED, "a mapping of our memory failed"},
 		{MA_BOOT_NOT_PATCHED, "some call slots could not be patched; all were put back"},
 	};
 	const char *text = NULL;

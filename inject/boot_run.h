@@ -2,7 +2,7 @@
 /*
  * Running an op of the boot code (loader/resident.h) in a target that has the resident mapping: on
  * the held thread when it is the only one or the whole target is stopped, else on a thread of its
- * own, which the held thread makes and does not wait for.
+ * own, which the held thread makes and does not wait for. MA_BOOT_CALL runs on the held thread.
  */
 #ifndef MA_INJECT_BOOT_RUN_H
 #define MA_INJECT_BOOT_RUN_H

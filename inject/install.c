@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "inject/boot_list.h"
 #include "inject/boot_run.h"
 #include "inject/clock.h"
 #include "inject/hook/thunks.h"
@@ -229,19 +230,11 @@ static void fill_control(const struct ma_install *install, const struct ma_attac
 	__atomic_store_n(&control->enabled, 1, __ATOMIC_RELEASE);
 }
 
-static int install_area(struct ma_install *install, struct ma_session *session,
-			const struct ma_attach_options *options, struct ma_error *error)
+static int take_area(struct ma_install *install, struct ma_session *session,
+		     const struct ma_attach_options *options, struct ma_error *error)
 {
-	uint64_t ignored[6] = {0, install->area_bytes, DONT_DUMP};
-	int64_t result;
 	void *ours;
-	int failed = ma_remote_memfd_create(&session->remote, MA_AREA_MEMFD, install->area_bytes,
-					    &install->area_file, error);
 
-	if (install->area_file.remote.number >= 0)
-		ma_session_push_close(session, &install->area_file.remote);
-	if (failed)
-		return failed;
 	ma_remote_memfd_seal(&install->area_file, false);
 	ours = mmap(NULL, install->area_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 		    install->area_file.fd, 0);
@@ -249,39 +242,18 @@ static int install_area(struct ma_install *install, struct ma_session *session,
 		return ma_error_set(error, MA_ERR_FAILED, errno, "mapping the shared memory");
 	install->area = ours;
 	fill_ident(install, session, options);
-	failed = map(session, "mapping the shared memory", 0, install->area_bytes,
-		     PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, &install->area_file, 0,
-		     &install->area_address, error);
-	if (failed)
-		return failed;
-	ma_session_push_undo(session, SYS_munmap, install->area_address, install->area_bytes);
 	install->area->ident.area_address = install->area_address;
-	failed = verify(session, install->area_address, &install->area->ident, 128, error);
-	if (failed)
-		return failed;
-	/* A core file of the target need not hold our tables; if this fails it does. */
-	ignored[0] = install->area_address;
-	return ma_remote_syscall(&session->remote, SYS_madvise, ignored, &result, error);
+	return verify(session, install->area_address, &install->area->ident, 128, error);
 }
 
-/* A thunk page from before is used again; its code is ours as long as its ABI is. */
-static int install_thunks(struct ma_install *install, struct ma_session *session,
-			  struct ma_error *error)
+static int take_thunks(struct ma_install *install, struct ma_session *session,
+		       struct ma_error *error)
 {
 	uint8_t pages[MA_THUNK_PAGES * PAGE] = {0};
 	struct ma_thunk_data *data = (void *)(pages + PAGE);
-	uint64_t address;
 	int problem;
 	int failed;
 
-	if (session->view.thunks.found)
-		return 0;
-	failed = ma_remote_memfd_create(&session->remote, MA_THUNK_MEMFD, sizeof(pages),
-					&install->thunks, error);
-	if (install->thunks.remote.number >= 0)
-		ma_session_push_close(session, &install->thunks.remote);
-	if (failed)
-		return failed;
 	ma_thunk_code_fill(pages);
 	memcpy(pages + MA_THUNK_FORK_WAIT, ma_payload_fork_wait,
 	       (size_t)(ma_payload_fork_wait_end - ma_payload_fork_wait));
@@ -294,18 +266,9 @@ static int install_thunks(struct ma_install *install, struct ma_session *session
 		return ma_error_set(error, MA_ERR_FAILED, problem, "writing the thunks for %d",
 				    session->pid);
 	ma_remote_memfd_seal(&install->thunks, true);
-	failed = map(session, "mapping the thunks", 0, sizeof(pages), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE, &install->thunks, 0, &install->thunk_code, error);
-	if (failed)
-		return failed;
-	ma_session_push_undo(session, SYS_munmap, install->thunk_code, sizeof(pages));
 	install->thunk_data = install->thunk_code + PAGE;
 	install->made_thunks = true;
-	failed = map(session, "mapping the thunks' code", install->thunk_code, PAGE,
-		     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &install->thunks, 0, &address,
-		     error);
-	if (!failed)
-		failed = verify(session, install->thunk_code, pages, PAGE, error);
+	failed = verify(session, install->thunk_code, pages, PAGE, error);
 	return failed ? failed : verify(session, install->thunk_data, data, 128, error);
 }
 
@@ -384,24 +347,7 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 			  const struct ma_attach_options *options, struct ma_error *error)
 {
 	struct ma_resident *content = install->content;
-	uint64_t gate[6] = {install->resident + MA_RESIDENT_GATE, PAGE, WIPE_ON_FORK};
-	int failed = ma_remote_demand(&session->remote, "making the gate page", SYS_madvise, gate,
-				      NULL, error);
 
-	if (failed)
-		return failed;
-	*content = (struct ma_resident){
-		.magic = MA_RESIDENT_MAGIC,
-		.abi = MA_HOOK_ABI,
-		.bytes = MA_RESIDENT_BYTES,
-		.base = install->resident,
-		.stub = install->resident,
-		.boot_entry = install->resident + MA_STUB_BYTES,
-		.call_stack_top =
-			install->resident + MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES,
-		.area_bytes = install->area_bytes,
-	};
-	ma_boot_fill(&content->boot, session, install->resident);
 	content->boot.fd[0] = install->hook.remote;
 	content->boot.fd[1] = install->area_file.remote;
 	content->boot.fd[2] = install->thunks.remote;
@@ -421,6 +367,57 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 			       sizeof(*content), error);
 }
 
+/* Makes and maps all other memory. A thunk page from before is used again; its code is ours as long
+ * as its ABI is. A new one is only made executable by the boot code, when it is complete. */
+static int install_memory(struct ma_install *install, struct ma_session *session,
+			  const struct ma_attach_options *options, struct ma_error *error)
+{
+	const uint64_t gate[6] = {install->resident + MA_RESIDENT_GATE, PAGE, WIPE_ON_FORK};
+	struct ma_boot_list list = {.resident = install->content, .base = install->resident};
+	unsigned int flags = install->hook.flags;
+	bool native = options->native && !install->unwind.refused;
+	uint8_t area, area_map, thunks = 0, thunks_map = 0;
+	int failed, unopened;
+
+	ma_boot_list_add(&list, "making the gate page", SYS_madvise, gate);
+	area = ma_boot_list_memfd(&list, MA_AREA_MEMFD, flags);
+	area_map = ma_boot_list_map(&list, "mapping the shared memory", area, install->area_bytes,
+				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
+	/* A core file of the target need not hold our tables; if this fails it does. */
+	ma_boot_list_advise(&list, area_map, install->area_bytes, DONT_DUMP);
+	if (!session->view.thunks.found) {
+		thunks = ma_boot_list_memfd(&list, MA_THUNK_MEMFD, flags);
+		thunks_map =
+			ma_boot_list_map(&list, "mapping the thunks", thunks, MA_THUNK_PAGES * PAGE,
+					 PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	}
+	if (native)
+		ma_unwind_area_plan(&install->unwind, &list, flags);
+	failed = ma_boot_list_run(&list, session, error);
+	if (session->victim.abandoned)
+		return failed;
+	/* Also after a failure: to be closed again, they must be known. */
+	unopened = ma_boot_list_open(&list, area, session, install->area_bytes, &install->area_file,
+				     failed ? NULL : error);
+	if (!unopened)
+		unopened = ma_boot_list_open(&list, thunks, session, MA_THUNK_PAGES * PAGE,
+					     &install->thunks, failed ? NULL : error);
+	if (!unopened)
+		unopened = ma_boot_list_open(&list, install->unwind.made, session, MA_UNWIND_BYTES,
+					     &install->unwind.file, failed ? NULL : error);
+	if (failed || unopened)
+		return failed ? failed : unopened;
+	ma_boot_list_made(&list, area_map, &install->area_address);
+	failed = take_area(install, session, options, error);
+	if (!failed && thunks) {
+		ma_boot_list_made(&list, thunks_map, &install->thunk_code);
+		failed = take_thunks(install, session, error);
+	}
+	if (!failed && native)
+		failed = ma_unwind_area_take(&install->unwind, &list, session, error);
+	return failed;
+}
+
 int ma_install(struct ma_install *install, struct ma_session *session,
 	       const struct ma_attach_options *options, struct ma_error *error)
 {
@@ -430,12 +427,23 @@ int ma_install(struct ma_install *install, struct ma_session *session,
 	if (!install->content)
 		return ma_error_set(error, MA_ERR_FAILED, ENOMEM, "preparing the attach");
 	failed = install_resident(install, session, error);
-	if (!failed)
-		failed = install_area(install, session, options, error);
-	if (!failed)
-		failed = install_thunks(install, session, error);
-	if (!failed && options->native && !install->unwind.refused)
-		failed = ma_unwind_area_install(&install->unwind, session, error);
+	if (failed)
+		return failed;
+	/* Complete as to what it is: should we die from here on, whoever comes next makes sure that
+	 * nobody is in the boot code before taking it away. */
+	*install->content = (struct ma_resident){
+		.magic = MA_RESIDENT_MAGIC,
+		.abi = MA_HOOK_ABI,
+		.bytes = MA_RESIDENT_BYTES,
+		.base = install->resident,
+		.stub = install->resident,
+		.boot_entry = install->resident + MA_STUB_BYTES,
+		.call_stack_top =
+			install->resident + MA_RESIDENT_STACKS + MA_RESIDENT_CALL_STACK_BYTES,
+		.area_bytes = install->area_bytes,
+	};
+	ma_boot_fill(&install->content->boot, session, install->resident);
+	failed = install_memory(install, session, options, error);
 	return failed ? failed : write_resident(install, session, options, error);
 }
 

@@ -14,27 +14,32 @@
 #define MFD_NOEXEC_SEAL 8U /* Linux 6.3 */
 #endif
 
-static int make(struct ma_remote *remote, const char *name, int64_t *number, struct ma_error *error)
+static int make(struct ma_remote *remote, const char *name, struct ma_remote_memfd *memfd,
+		struct ma_error *error)
 {
 	/* Newer kernels want to be told that no file of this kind is to be executed; mapping parts
 	 * of it executable is something else. Older ones do not know the flag. */
 	static const unsigned int flags[] = {MFD_CLOEXEC | MFD_NOEXEC_SEAL,
 					     MFD_CLOEXEC | MFD_ALLOW_SEALING};
 	uint64_t address;
+	int64_t number = 0;
 	int failed = ma_remote_put(remote, name, strlen(name) + 1, &address, error);
 
 	for (size_t i = 0; !failed && i < sizeof(flags) / sizeof(flags[0]); i++) {
 		uint64_t args[6] = {address, flags[i]};
 
-		failed = ma_remote_syscall(remote, SYS_memfd_create, args, number, error);
-		if (failed || *number >= 0)
+		failed = ma_remote_syscall(remote, SYS_memfd_create, args, &number, error);
+		if (failed)
 			return failed;
-		if (*number != -EINVAL)
+		memfd->flags = flags[i];
+		memfd->remote.number = number < 0 ? -1 : (int32_t)number;
+		if (number != -EINVAL)
 			break;
 	}
-	return failed ? failed
-		      : ma_error_set(error, MA_ERR_FAILED, (int)-*number,
-				     "making shared memory in process %d", remote->tracee->pid);
+	if (!failed && number < 0)
+		failed = ma_error_set(error, MA_ERR_FAILED, (int)-number,
+				      "making shared memory in process %d", remote->tracee->pid);
+	return failed;
 }
 
 static int open_ours(const char *path, const char *name, struct ma_remote_memfd *memfd)
@@ -53,20 +58,13 @@ static int open_ours(const char *path, const char *name, struct ma_remote_memfd 
 	return 0;
 }
 
-int ma_remote_memfd_create(struct ma_remote *remote, const char *name, uint64_t bytes,
-			   struct ma_remote_memfd *memfd, struct ma_error *error)
+int ma_remote_memfd_open(struct ma_remote_memfd *memfd, pid_t pid, const char *name, uint64_t bytes,
+			 struct ma_error *error)
 {
 	char path[64];
-	int64_t number;
 	int problem;
-	int failed;
 
-	*memfd = (struct ma_remote_memfd){.fd = -1, .remote = {.number = -1}};
-	failed = make(remote, name, &number, error);
-	if (failed)
-		return failed;
-	memfd->remote.number = (int32_t)number;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", remote->tracee->pid, memfd->remote.number);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, memfd->remote.number);
 	problem = open_ours(path, name, memfd);
 	if (!problem && ftruncate(memfd->fd, (off_t)bytes))
 		problem = errno;
@@ -74,6 +72,17 @@ int ma_remote_memfd_create(struct ma_remote *remote, const char *name, uint64_t 
 		return 0;
 	ma_remote_memfd_fini(memfd);
 	return ma_error_set(error, MA_ERR_FAILED, problem, "opening %s", path);
+}
+
+int ma_remote_memfd_create(struct ma_remote *remote, const char *name, uint64_t bytes,
+			   struct ma_remote_memfd *memfd, struct ma_error *error)
+{
+	int failed;
+
+	*memfd = (struct ma_remote_memfd){.fd = -1, .remote = {.number = -1}};
+	failed = make(remote, name, memfd, error);
+	return failed ? failed
+		      : ma_remote_memfd_open(memfd, remote->tracee->pid, name, bytes, error);
 }
 
 void ma_remote_memfd_seal(const struct ma_remote_memfd *memfd, bool writing)

@@ -19,16 +19,23 @@
 
 struct ma_remote_memfd {
 	int fd;                   /* ours, read-write, CLOEXEC; owned, -1 = none */
+	unsigned int flags;       /* what it was made with: another one would be, too */
 	struct ma_boot_fd remote; /* its number in the target, where it is CLOEXEC too */
 };
 
 /*
- * Makes one and gives it `bytes` of zeros. The number in the target may be closed and used again by
- * the program at any time, so what was opened is checked to be a fresh memfd of that name, and
- * users of the number compare device and inode. Tracer, holding.
+ * Makes one by a remote system call, and opens it. Tracer, holding.
  */
 int ma_remote_memfd_create(struct ma_remote *remote, const char *name, uint64_t bytes,
 			   struct ma_remote_memfd *memfd, struct ma_error *error);
+
+/*
+ * Opens what was made in the target (memfd->remote.number) and gives it `bytes` of zeros. The
+ * number there may be closed and used again by the program at any time, so what was opened is
+ * checked to be a fresh memfd of that name, and users of the number compare device and inode.
+ */
+int ma_remote_memfd_open(struct ma_remote_memfd *memfd, pid_t pid, const char *name, uint64_t bytes,
+			 struct ma_error *error);
 
 /* Forbids shrinking, growing and, if asked, writing, for good. */
 void ma_remote_memfd_seal(const struct ma_remote_memfd *memfd, bool writing);

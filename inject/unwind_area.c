@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proto/unwind.h"
@@ -65,48 +64,28 @@ static int verify(const struct ma_unwind_place *place, struct ma_session *sessio
 	return MA_ERR_UNSAFE;
 }
 
-static int map(struct ma_unwind_place *place, struct ma_session *session, struct ma_error *error)
+void ma_unwind_area_plan(struct ma_unwind_place *place, struct ma_boot_list *list,
+			 unsigned int flags)
 {
-	const uint64_t args[6] = {
-		0,
-		MA_UNWIND_BYTES,
-		PROT_READ,
-		MAP_SHARED | MAP_NORESERVE,
-		(uint64_t)place->file.remote.number,
-		0,
-	};
-	uint64_t dump[6] = {0, MA_UNWIND_BYTES, DONT_DUMP};
-	int64_t result;
-	int failed = ma_remote_syscall(&session->remote, SYS_mmap, args, &result, error);
-
-	if (failed)
-		return failed;
-	if (result < 0 && result > -4096) {
-		place->refused = true;
-		return 0;
-	}
-	place->address = dump[0] = (uint64_t)result;
-	ma_session_push_undo(session, SYS_munmap, place->address, MA_UNWIND_BYTES);
+	place->made = ma_boot_list_memfd(list, MA_UNWIND_MEMFD, flags);
+	place->mapped = ma_boot_list_map(list, NULL, place->made, MA_UNWIND_BYTES, PROT_READ,
+					 MAP_SHARED | MAP_NORESERVE);
 	/* A core file of the target need not hold our tables; if this fails it does. */
-	return ma_remote_syscall(&session->remote, SYS_madvise, dump, &result, error);
+	ma_boot_list_advise(list, place->mapped, MA_UNWIND_BYTES, DONT_DUMP);
 }
 
-int ma_unwind_area_install(struct ma_unwind_place *place, struct ma_session *session,
-			   struct ma_error *error)
+int ma_unwind_area_take(struct ma_unwind_place *place, const struct ma_boot_list *list,
+			struct ma_session *session, struct ma_error *error)
 {
-	int failed = ma_remote_memfd_create(&session->remote, MA_UNWIND_MEMFD, MA_UNWIND_BYTES,
-					    &place->file, error);
+	uint64_t address;
 
-	if (place->file.remote.number >= 0)
-		ma_session_push_close(session, &place->file.remote);
-	if (failed)
-		return failed;
+	place->refused = !ma_boot_list_made(list, place->mapped, &address);
 	/* The daemon forbids further writable mappings when it has its own. */
 	fcntl(place->file.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
 	if (pwrite(place->file.fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head))
 		return ma_error_set(error, MA_ERR_FAILED, errno, "writing the unwind area");
-	failed = map(place, session, error);
-	if (!failed && place->address)
-		failed = verify(place, session, error);
-	return failed;
+	if (place->refused)
+		return 0;
+	place->address = address;
+	return verify(place, session, error);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inject/boot_list.h"
 #include "inject/remote_memfd.h"
 #include "inject/session.h"
 #include "proto/error.h"
@@ -18,16 +19,22 @@ struct ma_unwind_place {
 	struct ma_remote_memfd file;
 	uint64_t address; /* in the target; 0 = not mapped */
 	bool refused;     /* it was wanted, but there is no address space for it */
+	uint8_t made;     /* the calls that make and map it */
+	uint8_t mapped;
 };
 
 /* Is the address space that the target may still take ample for it? Before anything is stopped. */
 bool ma_unwind_area_fits(const struct ma_session *session);
 
+/* Adds the calls that make and map it, `flags` being those of memfd_create here. */
+void ma_unwind_area_plan(struct ma_unwind_place *place, struct ma_boot_list *list,
+			 unsigned int flags);
+
 /*
- * Makes it and writes its head: no index yet. The session holds a thread; its undo list takes back
- * what was done. When the target's kernel refuses the mapping it is 0 with place->refused. Tracer.
+ * After they were made and the file was opened: writes its head, no index yet. When the target's
+ * kernel refused the mapping its address is 0 with place->refused. Tracer.
  */
-int ma_unwind_area_install(struct ma_unwind_place *place, struct ma_session *session,
-			   struct ma_error *error);
+int ma_unwind_area_take(struct ma_unwind_place *place, const struct ma_boot_list *list,
+			struct ma_session *session, struct ma_error *error);
 
 #endif

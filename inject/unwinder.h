@@ -26,14 +26,15 @@ struct ma_stack_walk {
 
 struct ma_unwinder;
 
-/* For the objects of the view (borrowed, must outlive the unwinder). NULL when memory is out. A walk
- * loads the tables that it needs; to do that while nobody stands still, load them before. */
+/* For the objects of the view (borrowed, must outlive the unwinder). NULL when memory is out. A
+ * walk loads the tables that it needs; to do that while nobody stands still, load them before. */
 struct ma_unwinder *ma_unwinder_create(const struct ma_view *view);
 
 /* Loads the unwind tables of every object. Slow: milliseconds. */
 void ma_unwinder_load(struct ma_unwinder *unwinder);
 
-/* Loads those that a thread's stack leads to, as it is while the thread sleeps; all when it runs. */
+/* Loads those that a thread's stack leads to, as it is while the thread sleeps; all when it runs.
+ */
 void ma_unwinder_load_for(struct ma_unwinder *unwinder, pid_t tid);
 
 void ma_unwinder_destroy(struct ma_unwinder *unwinder);

@@ -12,7 +12,12 @@
 #include "inject/loader/resident.h"
 #include "inject/loader/syscall_x86_64.h"
 
-enum { RTLD_NOW_ = 2, DETACHED = 1 /* PTHREAD_CREATE_DETACHED */ };
+enum {
+	RTLD_NOW_ = 2,
+	DETACHED = 1, /* PTHREAD_CREATE_DETACHED */
+	READ_EXECUTE = 5,
+	FIXED = 0x12, /* MAP_PRIVATE | MAP_FIXED */
+};
 
 typedef void *dlopen_fn(const char *path, int flags);
 typedef void *dlsym_fn(void *handle, const char *name);
@@ -133,13 +138,65 @@ static int open_library(struct ma_resident *resident)
 	return 0;
 }
 
+static uint64_t has_failed(int64_t result)
+{
+	return result < 0 && result >= MA_BOOT_NO_RESULT;
+}
+
+/* Ends at the first that must not fail. */
+static int make_calls(struct ma_resident *resident)
+{
+	for (uint64_t i = 0; i < resident->calls; i++) {
+		struct ma_boot_call *call = &resident->call[i];
+		uint64_t possible = 1;
+
+		for (int a = 0; a < 6; a++) {
+			int64_t result;
+
+			if (!call->from[a])
+				continue;
+			result = resident->call[call->from[a] - 1].result;
+			call->args[a] = (uint64_t)result;
+			possible &= !has_failed(result);
+		}
+		if (possible)
+			call->result = ma_raw_syscall6(call->number, call->args);
+		if (has_failed(call->result) && !call->may_fail)
+			return MA_BOOT_NOT_CALLED;
+	}
+	return 0;
+}
+
+/* Only now that its content is there does a new thunk page become executable, which is what it is
+ * found by. The program may have closed the number and used it again. */
+static int map_thunks(const struct ma_resident *resident)
+{
+	const struct ma_boot_fd *file = &resident->boot.fd[2];
+	const uint64_t args[6] = {resident->config.thunk_code,
+				  MA_THUNK_PAGE_BYTES,
+				  READ_EXECUTE,
+				  FIXED,
+				  (uint64_t)file->number,
+				  0};
+
+	if (file->number < 0)
+		return 0;
+	if (!is_ours(file))
+		return MA_BOOT_FD_REPLACED;
+	if (has_failed(ma_raw_syscall6(MA_SYS_MMAP, args)))
+		return MA_BOOT_NOT_CALLED;
+	return is_ours(file) ? 0 : MA_BOOT_FD_REPLACED;
+}
+
 static int load(struct ma_resident *resident)
 {
 	struct ma_boot *boot = &resident->boot;
 	struct ma_hook_config *config = &resident->config;
 	hook_fn *prepare, *start;
-	int status = open_library(resident);
+	int status = map_thunks(resident);
 
+	if (!status)
+		status = open_library(resident);
 	if (status)
 		return status;
 	close_fds(boot);
@@ -197,6 +254,9 @@ static void run_op(struct ma_resident *resident)
 	switch (boot->op) {
 	case MA_BOOT_LOAD:
 		status = load(resident);
+		break;
+	case MA_BOOT_CALL:
+		status = make_calls(resident);
 		break;
 	case MA_BOOT_STOP:
 		status = stop(resident);

@@ -28,6 +28,7 @@ enum {
 	MA_RESIDENT_FRAME_BYTES = 20 * 1024, /* a signal frame with extended state */
 	MA_RESIDENT_ENTRY = 64,              /* of the boot code, behind the stub */
 	MA_BOOT_FDS = 4,
+	MA_BOOT_CALLS = 12,
 };
 
 #define MA_RESIDENT_MAGIC UINT64_C(0x7365725f616d0a01)
@@ -44,6 +45,7 @@ enum ma_boot_op {
 	MA_BOOT_LOAD = 1,   /* get the hook in and switch it on */
 	MA_BOOT_STOP = 2,   /* switch it off and restore what it patched; it stays mapped */
 	MA_BOOT_UNLOAD = 3, /* dlclose: only after the proof that nobody is inside */
+	MA_BOOT_CALL = 4,   /* make a list of system calls, before anything else */
 };
 
 /* Steps of the ops, in their order: config.step says which one was begun last. */
@@ -72,7 +74,19 @@ enum ma_boot_status {
 	MA_BOOT_FD_REPLACED = -1005,  /* the program closed our fd and uses its number */
 	MA_BOOT_NOT_UNLOADED = -1006, /* dlclose failed */
 	MA_BOOT_NOT_PATCHED = -1007,  /* some slots could not be patched: undone */
+	MA_BOOT_NOT_CALLED = -1008,   /* a system call failed */
 };
+
+/* One system call of MA_BOOT_CALL. */
+struct ma_boot_call {
+	uint32_t number;
+	uint32_t may_fail; /* 1: the list goes on, without those that depend on it */
+	uint8_t from[8];   /* argument i is the result of the from[i]th call; 0 = as given */
+	uint64_t args[6];
+	int64_t result; /* MA_BOOT_NO_RESULT until it was made */
+	char text[24];  /* for an argument that points to it */
+};
+enum { MA_BOOT_NO_RESULT = -4095 }; /* an errno that no kernel has */
 
 /* A file descriptor of ours in the target, closed only if it still is that file. */
 struct ma_boot_fd {
@@ -124,6 +138,8 @@ struct ma_resident {
 	uint64_t control[8]; /* struct ma_stub_control */
 	struct ma_boot boot;
 	struct ma_hook_config config;
+	struct ma_boot_call call[MA_BOOT_CALLS];
+	uint64_t calls;
 };
 
 enum {
