@@ -281,6 +281,7 @@ void ma_session_json_write(struct ma_json *json, const Memattach__Session *sessi
 	ma_json_unsigned(json, "samples", session->samples);
 	ma_json_unsigned(json, "sites", session->sites);
 	ma_json_unsigned(json, "drops", session->drops);
+	ma_json_unsigned(json, "names_pending", session->names_pending);
 	ma_json_begin_object(json, "live");
 	ma_json_whole(json, "bytes", session->live_bytes);
 	ma_json_whole(json, "low_bytes", live.low);
