@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""numpy and lxml: the Python line and, under it, the C functions that asked for the memory."""
+"""numpy, lxml and rpds: the Python line and, under it, the C functions that asked for the memory."""
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -185,6 +186,21 @@ def test_lxml(memattach, start, tracked, every_python):
     etree = os.path.join(folder, "lxml", os.path.basename(etree_of(target)["etree"]))
     named, nameless = never_a_neighbour(snapshot, etree)
     assert named > 3 and nameless > 3
+
+
+def test_rust(memattach, start, tracked, python):
+    """A wheel built with Rust: its names as people write them, without the hash at their end."""
+    target = start(Worker, python, "rpds", wheel(python, "rpds-py"))
+
+    def through(snapshot, command):
+        return any("rpds" in frame[3] for stack in below(snapshot, command) for frame in stack)
+    tracked(target, ["insert"], through)
+    snapshot = memattach.snapshot(target.pid)
+    assert snapshot.by_line(INUSE_OBJECTS)[target.where("INSERT")] > 2 * 2000
+    names = {frame[0] for stack in below(snapshot, "insert") for frame in stack
+             if "rpds" in frame[3]}
+    assert any("rpds::" in name for name in names), names
+    assert not any(re.match(r"_ZN|_R|.*::h[0-9a-f]{16}$", name) for name in names), names
 
 
 def test_lxml_of_the_distribution(memattach, start, tracked):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Works with numpy or lxml, one command a line, each answered by "done".
+"""Works with numpy, lxml or rpds, one command a line, each answered by "done".
 
-    wheels.py numpy|lxml [FOLDER]    FOLDER: where that package is; prints a line of JSON when it is
-                                     up: {"version", "lines": {mark: line}}
+    wheels.py numpy|lxml|rpds [FOLDER]   FOLDER: where that package is; prints a line of JSON when it
+                                       is up: {"lines": {mark: line}}
     numpy   create   keeps an array        temporary  throws away what an expression makes
             view     keeps a view of an array whose own name goes away at once
             release  lets go of the views
     lxml    parse    keeps a document      build      keeps a tree made element by element
+    rpds    insert   keeps a map of Rust's
 """
 
 import json
@@ -54,24 +55,32 @@ def build():
     HELD.append(root)
 
 
+def insert():
+    made = rpds.HashTrieMap()
+    for number in range(ROWS):
+        made = made.insert(number, number)  # INSERT
+    HELD.append(made)
+
+
 def marked_lines():
     with open(__file__, encoding="utf-8") as file:
         return {text.rsplit("# ", 1)[1].strip(): number for number, text in enumerate(file, 1)
                 if text.rstrip().endswith(tuple("# " + mark for mark in MARKS))}
 
 
-MARKS = ("CREATE", "TEMPORARY", "BASE", "PART", "PARSE", "BUILD")
+MARKS = ("CREATE", "TEMPORARY", "BASE", "PART", "PARSE", "BUILD", "INSERT")
 if sys.argv[1] == "numpy":
     import numpy
     NUMBERS = numpy.ones(LENGTH)
     COMMANDS = {"create": create, "temporary": temporary, "view": view, "release": release}
-    VERSION = numpy.__version__
+elif sys.argv[1] == "rpds":
+    import rpds
+    COMMANDS = {"insert": insert}
 else:
     from lxml import etree
     COMMANDS = {"parse": parse, "build": build}
-    VERSION = etree.__version__
 
-print(json.dumps({"version": VERSION, "lines": marked_lines()}), flush=True)
+print(json.dumps({"lines": marked_lines()}), flush=True)
 for line in sys.stdin:
     COMMANDS[line.strip()]()
     print("done", flush=True)
