@@ -15,6 +15,7 @@ import daemon_load
 import hook_instructions
 import native_costs
 import pyperformance_set
+import sample_steps
 import thread_scaling
 import workload_costs
 from figures import Progress, machine
@@ -23,7 +24,7 @@ from ways import PROGRAM, Failed, Tools
 import pythons  # found in tests/e2e, through ways
 
 PARTS = {"workloads": workload_costs, "native": native_costs, "pyperformance": pyperformance_set,
-         "attach": attach_speed, "threads": thread_scaling, "instructions": hook_instructions,
+         "attach": attach_speed, "threads": thread_scaling, "instructions": hook_instructions, "steps": sample_steps,
          "daemon": daemon_load}
 ALWAYS = [name for name in PARTS if name != "pyperformance"]
 

@@ -12,7 +12,7 @@ if(NOT MA_SANITIZE)
   target_compile_options(ma_hook_unwind_objects PRIVATE -O2 -ffreestanding -mgeneral-regs-only
     -fomit-frame-pointer -fasynchronous-unwind-tables)
   target_include_directories(ma_hook_unwind_objects PRIVATE ${PROJECT_SOURCE_DIR})
-  add_executable(hook_unwind_own hook_unwind_own.c)
+  add_executable(hook_unwind_own hook_unwind_own.c own_unwind.c)
   target_link_libraries(hook_unwind_own PRIVATE ma_flags ma_hook_unwind_objects ma_daemon unwind
     ${CMAKE_DL_LIBS})
   add_test(NAME unit.hook_unwind_own COMMAND ${MA_PYTHON} -B

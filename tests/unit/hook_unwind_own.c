@@ -10,127 +10,26 @@
  */
 #define UNW_LOCAL_ONLY
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <libunwind.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 #include <unwind.h>
 
-#include "daemon/unwind_area.h"
-#include "daemon/unwind_compile.h"
-#include "daemon/unwind_maps.h"
-#include "daemon/unwind_source.h"
-#include "inject/hook/cpu.h"
 #include "inject/hook/unwind.h"
+#include "own_unwind.h"
 
-enum { MAPS_BYTES = 4 << 20, ROUNDS = 15 };
+enum { ROUNDS = 15 };
 
-static struct ma_unwind_area_map map;
 static struct ma_unwinder unwinder;
 static struct ma_area *area;
 static uint64_t frames[MA_MAX_FRAMES];
 static uint64_t others[MA_MAX_FRAMES];
 static uint64_t stacks, walked, compared, differing;
 static bool benching;
-
-__attribute__((format(printf, 1, 2), noreturn)) static void give_up(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-static char *read_maps(void)
-{
-	char *text = malloc(MAPS_BYTES);
-	size_t used = 0;
-	ssize_t got;
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-
-	while (text && (got = read(fd, text + used, MAPS_BYTES - 1 - used)) > 0)
-		used += (size_t)got;
-	if (!text || !used)
-		give_up("no maps");
-	close(fd);
-	text[used] = '\0';
-	return text;
-}
-
-/* The table of one mapping, placed; 0: there is none to be had. */
-static uint64_t place(const struct ma_unwind_mapped *mapped, uint64_t *bias)
-{
-	struct ma_unwind_source source = {0};
-	struct ma_unwind_table_view view;
-	uint64_t at = 0;
-	size_t bytes;
-	void *table;
-	int fd;
-
-	if (strcmp(mapped->path, "[vdso]") == 0) {
-		fd = memfd_create("vdso", MFD_CLOEXEC);
-		if (write(fd, (const void *)(uintptr_t)mapped->start, mapped->end - mapped->start) <
-		    0)
-			give_up("the vDSO cannot be copied");
-	} else {
-		fd = open(mapped->path, O_RDONLY | O_CLOEXEC);
-	}
-	if (fd >= 0 && !ma_unwind_source_read(&source, fd, NULL) &&
-	    ma_unwind_source_bias(&source, mapped->start, mapped->offset, bias) &&
-	    !ma_unwind_compile(&source, &table, &bytes, NULL)) {
-		if (ma_unwind_table_open(&view, table, bytes))
-			at = ma_unwind_area_place(&map, &view);
-		free(table);
-	}
-	ma_unwind_source_fini(&source);
-	if (fd >= 0)
-		close(fd);
-	return at;
-}
-
-/* Publishes what is mapped now; tables that are there already are used again. */
-static void publish(void)
-{
-	static struct ma_unwind_module modules[MA_UNWIND_MODULES], known[MA_UNWIND_MODULES];
-	static uint32_t count;
-	const struct ma_unwind_maps_hints hints = {.stack = area->wants.stack};
-	struct ma_unwind_maps maps = {0};
-	char *text = read_maps();
-
-	if (!ma_unwind_maps_parse(&maps, text, &hints))
-		give_up("the maps do not parse");
-	memcpy(known, modules, count * sizeof *modules);
-	for (uint32_t i = 0; i < maps.mapped_count; i++) {
-		const struct ma_unwind_mapped *mapped = &maps.mapped[i];
-		struct ma_unwind_module module = {
-			.start = mapped->start, .end = mapped->end, .id = i + 1};
-		uint32_t before = 0;
-
-		while (before < count && known[before].start != mapped->start)
-			before++;
-		if (before < count) {
-			module.bias = known[before].bias;
-			module.table = known[before].table;
-		} else {
-			module.table = place(mapped, &module.bias);
-		}
-		modules[i] = module;
-	}
-	count = maps.mapped_count;
-	ma_unwind_area_publish(&map, modules, count, maps.stacks, maps.stack_count);
-	ma_unwind_maps_fini(&maps);
-	free(text);
-}
 
 static _Unwind_Reason_Code note(struct _Unwind_Context *context, void *argument)
 {
@@ -216,7 +115,7 @@ static uint32_t walk_warm(void)
 /* A publication makes everything that is remembered void. */
 static uint32_t walk_cold(void)
 {
-	map.area->index[map.area->current - 1].sequence += 2;
+	own_unwind_forget();
 	return walk_warm();
 }
 
@@ -259,7 +158,7 @@ __attribute__((noinline)) static void probe(int place_number)
 	ma_unwind_walk(&unwinder, area, &walk);
 	if (walk.flags & MA_STACK_NATIVE_CUT) {
 		/* A module or a stack that is new; known the next time. */
-		publish();
+		own_unwind_publish(area->wants.stack);
 		walk = (struct ma_walk){.frames = frames};
 		ma_unwind_walk(&unwinder, area, &walk);
 	}
@@ -279,28 +178,14 @@ __attribute__((noinline)) static void probe(int place_number)
 
 static void prepare(void)
 {
-	int fd = memfd_create(MA_UNWIND_MEMFD, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	struct ma_hook_config config = {.unwind_bytes = MA_UNWIND_BYTES};
-	char *maps = read_maps(), *stack = strstr(maps, "[stack]");
-	uint64_t start;
-	void *hook;
+	struct ma_hook_config config = {0};
 
-	if (fd < 0 || ftruncate(fd, MA_UNWIND_BYTES))
-		give_up("no memfd");
-	hook = mmap(NULL, MA_UNWIND_BYTES, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	area = mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (hook == MAP_FAILED || area == MAP_FAILED || ma_unwind_area_open(&map, fd, NULL))
-		give_up("no unwind area");
-	close(fd);
-	while (stack && stack > maps && stack[-1] != '\n')
-		stack--;
-	if (!stack || sscanf(stack, "%lx-%lx", &start, &config.main_stack_end) != 2)
-		give_up("no [stack]");
-	config.unwind = (uint64_t)(uintptr_t)hook;
+	if (area == MAP_FAILED)
+		own_give_up("no area");
+	own_unwind_prepare(&config);
 	ma_unwind_init(&unwinder, &config);
-	publish();
-	free(maps);
 }
 
 int main(int count, char **arguments)
@@ -311,13 +196,13 @@ int main(int count, char **arguments)
 	void *python;
 
 	if (count < 4)
-		give_up("hook_unwind_own LIBPYTHON PREFIX SCRIPT [--bench]");
+		own_give_up("hook_unwind_own LIBPYTHON PREFIX SCRIPT [--bench]");
 	benching = count > 4;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	prepare();
 	python = dlopen(arguments[1], RTLD_NOW | RTLD_GLOBAL);
 	if (!python)
-		give_up("%s", dlerror());
+		own_give_up("%s", dlerror());
 	snprintf(text, sizeof text, "%p", (void *)probe);
 	setenv("PROBE", text, 1);
 	setenv("BENCH", benching ? "1" : "0", 1);
