@@ -125,9 +125,11 @@ static uint32_t *directory_slot(const struct ma_exact_heap *heap, uint32_t *regi
  */
 static struct ma_shadow *shadow_make(const struct ma_exact_heap *heap, uint64_t address)
 {
-	uint32_t *region = &heap->state->regions[address >> MA_SHADOW_REGION_BITS];
-	uint32_t *slot;
+	uint32_t *region, *slot;
 
+	if (!ma_exact_can_hold(address))
+		return NULL;
+	region = &heap->state->regions[address >> MA_SHADOW_REGION_BITS];
 	if (!*region)
 		__atomic_store_n(region, arena_take(heap, DIRECTORY_PAGES), __ATOMIC_RELEASE);
 	slot = directory_slot(heap, region, address);
@@ -153,7 +155,8 @@ static void keep_peak(const struct ma_exact *state, struct ma_exact_site *site)
 	__atomic_store_n(&site->epoch, state->epoch, __ATOMIC_RELEASE);
 }
 
-static void site_shrink(struct ma_exact *state, uint32_t id, uint64_t bytes)
+static inline __attribute__((always_inline)) void site_shrink(struct ma_exact *state, uint32_t id,
+							      uint64_t bytes)
 {
 	struct ma_exact_site *site = &state->sites[id % MA_SITES];
 
@@ -164,7 +167,8 @@ static void site_shrink(struct ma_exact *state, uint32_t id, uint64_t bytes)
 	ma_cpu_add(&state->live_count, (uint64_t)-1);
 }
 
-static void site_grow(struct ma_exact *state, const struct ma_exact_block *block, bool is_new)
+static inline __attribute__((always_inline)) void
+site_grow(struct ma_exact *state, const struct ma_exact_block *block, bool is_new)
 {
 	struct ma_exact_site *site = &state->sites[block->site % MA_SITES];
 
@@ -190,7 +194,8 @@ static void site_grow(struct ma_exact *state, const struct ma_exact_block *block
 	ma_cpu_add(&state->epoch, 1);
 }
 
-static void shadow_fill(struct ma_shadow *shadow, const struct ma_exact_block *block)
+static inline __attribute__((always_inline)) void shadow_fill(struct ma_shadow *shadow,
+							      const struct ma_exact_block *block)
 {
 	shadow->size_low = (uint32_t)block->size_bytes;
 	shadow->size_high = (uint16_t)(block->size_bytes >> 32);
@@ -218,14 +223,13 @@ static inline __attribute__((always_inline)) bool enter(const struct ma_exact_he
 }
 
 bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-		       uint64_t address, struct ma_shadow *shadow,
-		       const struct ma_exact_block *block)
+		       uint64_t address, struct ma_shadow *shadow, struct ma_exact_block block)
 {
 	bool entered;
 
-	if (!ma_exact_can_hold(address) || block->size_bytes >> 48 || !lock(heap, caller))
+	if (block.size_bytes >> 48 || !lock(heap, caller))
 		return false;
-	entered = enter(heap, address, shadow, block, true);
+	entered = enter(heap, address, shadow, &block, true);
 	if (entered)
 		ma_cpu_add(&heap->counters->samples, 1);
 	unlock(heap, caller);
@@ -235,7 +239,7 @@ bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller 
 bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
 		    uint64_t address, const struct ma_exact_block *block)
 {
-	return ma_exact_enter_at(heap, caller, address, ma_exact_shadow(heap, address), block);
+	return ma_exact_enter_at(heap, caller, address, ma_exact_shadow(heap, address), *block);
 }
 
 bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,

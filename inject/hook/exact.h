@@ -89,7 +89,7 @@ MA_HIDDEN bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_
 /* The same, of an address whose shadow was looked up. */
 MA_HIDDEN bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
 				 uint64_t address, struct ma_shadow *shadow,
-				 const struct ma_exact_block *block);
+				 struct ma_exact_block block);
 
 /*
  * Is this address in, and as what? Returns its shadow, for ma_exact_take, or NULL. Takes no lock:

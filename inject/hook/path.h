@@ -53,8 +53,9 @@ struct ma_path {
 	uint32_t clock_ms;   /* when all of it was compared, as the daemon's clock has it */
 	uint32_t count;      /* steps; 0 = nothing is known */
 	uint32_t bare;       /* 1: the thread has no Python frame */
-	uint32_t bare_site[MA_CALL_DOMAINS]; /* its sites then, by domain from 1; or 0 */
-	uint16_t find[MA_PATH_FIND];         /* hash of a frame's address -> its step, or another */
+	uint32_t site_node;  /* node, or MA_CALL_ROOT for a bare thread, that asked last */
+	uint32_t site[MA_CALL_DOMAINS]; /* its sites, by domain from 1; or 0 */
+	uint16_t find[MA_PATH_FIND];    /* hash of a frame's address -> its step, or another */
 	struct ma_step steps[MA_MAX_PYTHON_FRAMES];
 };
 

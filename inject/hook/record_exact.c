@@ -52,34 +52,37 @@ ALWAYS_INLINE bool is_recording(struct ma_tls *tls, uint64_t bytes)
 }
 
 /* Waits until other threads are through. NULL: they never will be. */
-static struct ma_ring *claim_ring(const struct ma_visit *visit)
+static struct ma_ring *claim_ring(uint32_t tid, uint8_t slot, bool left_behind)
 {
 	struct ma_ring *ring = NULL;
 
 	for (uint32_t round = 0; round < CLAIM_ROUNDS && !ring; round++)
-		ring = ma_ring_claim(ma_hook.area, visit->tid, visit->tls->slot,
-				     visit->left_behind);
+		ring = ma_ring_claim(ma_hook.area, tid, slot, left_behind);
 	return ring;
 }
 
-static __attribute__((cold, noinline)) uint32_t learn_site(const struct ma_visit *visit,
-							   enum ma_domain domain)
+/* By value, so that the visit of an allocation at a known site stays in registers. */
+static __attribute__((cold, noinline)) uint32_t learn_site(uint32_t tid, uint8_t slot,
+							   bool left_behind, enum ma_domain domain)
 {
-	struct ma_ring *ring = claim_ring(visit);
+	struct ma_ring *ring = claim_ring(tid, slot, left_behind);
 	uint32_t site = 0;
 
 	if (!ring)
 		return 0;
-	site = ma_hook_site_learn(ring->frames, (uint8_t)domain, visit->tls->slot);
-	ma_ring_release(ring, visit->tid);
+	site = ma_hook_site_learn(ring->frames, (uint8_t)domain, slot);
+	ma_ring_release(ring, tid);
 	return site;
 }
 
 ALWAYS_INLINE uint32_t site_now(const struct ma_visit *visit, enum ma_domain domain)
 {
-	uint32_t site = ma_hook_site_known((uint8_t)domain, visit->tls->slot);
+	uint8_t slot = visit->tls->slot;
+	uint32_t site = ma_hook_site_known((uint8_t)domain, slot);
 
-	return __builtin_expect(site != 0, 1) ? site : learn_site(visit, domain);
+	if (__builtin_expect(site != 0, 1))
+		return site;
+	return learn_site(visit->tid, slot, visit->left_behind, domain);
 }
 
 void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
@@ -101,7 +104,7 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 		made.site = site_now(&visit, domain);
 		made.birth_ms = ma_clock_ms();
 		entered = made.site && ma_exact_enter_at(&ma_hook.exact, caller_of(&visit), address,
-							 shadow, &made);
+							 shadow, made);
 	}
 	if (!entered)
 		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);

@@ -105,40 +105,23 @@ static struct ma_path *path_of(uint8_t thread_slot)
 	return site.paths && thread_slot ? &site.paths[thread_slot % MA_THREAD_SLOTS] : NULL;
 }
 
-/* Node of the calling tree that a path leads to, or NULL. */
-static struct ma_call_node *node_of(const struct ma_path *path)
+/* Node of the calling tree, or NULL. */
+static struct ma_call_node *node_of(uint32_t node)
 {
-	uint32_t node = ma_path_node(path);
-
 	if (node == MA_CALL_NONE || node == MA_CALL_ROOT)
 		return NULL;
 	return &site.guide.tree->nodes[node % MA_CALL_NODES];
 }
 
-/* Where no Python runs. */
-static uint32_t bare_site(struct ma_path *path, uint8_t domain, uint8_t thread_slot)
+/* The same as ma_hook_site_known, of a path that leads to `node`. */
+static uint32_t find_site(uint32_t node_id, uint8_t domain, uint8_t thread_slot)
 {
-	uint32_t *known = &path->bare_site[domain - 1];
-
-	if (!*known)
-		*known = ma_intern_find(&site.area->tables, 0, domain, thread_slot);
-	return *known;
-}
-
-uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
-{
-	struct ma_path *path = path_of(thread_slot);
 	struct ma_tables *tables = &site.area->tables;
-	struct ma_call_node *node;
+	struct ma_call_node *node = node_of(node_id);
 	uint32_t known, stack;
 
-	if (!path)
-		return 0;
-	if (!ma_path_follow(&site.guide, path))
-		return path->bare ? bare_site(path, domain, thread_slot) : 0;
-	node = node_of(path);
-	if (!node)
-		return 0;
+	if (!node) /* where no Python runs */
+		return ma_intern_find(tables, 0, domain, thread_slot);
 	known = __atomic_load_n(&node->site[domain - 1], __ATOMIC_RELAXED);
 	if (known && tables->sites[known % MA_SITES].thread == thread_slot)
 		return known;
@@ -150,12 +133,47 @@ uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
 	return known;
 }
 
+/* Finds it, and keeps it with the path. */
+static __attribute__((noinline)) uint32_t change_site(struct ma_path *path, uint32_t node,
+						      uint8_t domain, uint8_t thread_slot)
+{
+	if (path->site_node != node)
+		for (uint32_t i = 0; i < MA_CALL_DOMAINS; i++)
+			path->site[i] = 0;
+	/* Who is thrown out of here leaves no site of another node. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	path->site_node = node;
+	path->site[domain - 1] = find_site(node, domain, thread_slot);
+	return path->site[domain - 1];
+}
+
+uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
+{
+	struct ma_path *path = path_of(thread_slot);
+	uint32_t node;
+
+	if (!path)
+		return 0;
+	if (ma_path_follow(&site.guide, path)) {
+		node = ma_path_node(path);
+		if (node == MA_CALL_NONE || node == MA_CALL_ROOT)
+			return 0;
+	} else if (path->bare) {
+		node = MA_CALL_ROOT;
+	} else {
+		return 0;
+	}
+	if (path->site_node == node && path->site[domain - 1])
+		return path->site[domain - 1];
+	return change_site(path, node, domain, thread_slot);
+}
+
 uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
 {
 	struct ma_walk walk = {.frames = scratch};
 	uint32_t found = site_of(&walk, domain, thread_slot);
 	struct ma_path *path = path_of(thread_slot);
-	struct ma_call_node *node = path && path->count ? node_of(path) : NULL;
+	struct ma_call_node *node = path && path->count ? node_of(ma_path_node(path)) : NULL;
 	uint32_t stack = site.area->tables.sites[found % MA_SITES].stack;
 
 	if (!node || !found || !stack || walk.flags || walk.busy)
