@@ -25,7 +25,6 @@ void ma_boot_fill(struct ma_boot *boot, const struct ma_session *session, uint64
 	boot->list_lock = call[MA_CALL_LIST_LOCK].value;
 	boot->list_unlock = call[MA_CALL_LIST_UNLOCK].value;
 	boot->register_atfork = call[MA_CALL_REGISTER_ATFORK].value;
-	boot->cxa_finalize = call[MA_CALL_CXA_FINALIZE].value;
 	boot->pthread_create = call[MA_CALL_PTHREAD_CREATE].value;
 	boot->pthread_attr_init = call[MA_CALL_PTHREAD_ATTR_INIT].value;
 	boot->pthread_attr_setstack = call[MA_CALL_PTHREAD_ATTR_SETSTACK].value;

@@ -320,7 +320,7 @@ static int remove_found(struct removal *removal, struct ma_error *error)
 		failed = prove(removal, PLAIN_PROOFS, error);
 	if (failed || removal->result->lingering)
 		return failed;
-	if (config->dl_handle || removal->resident->boot.fork_handler)
+	if (config->dl_handle)
 		failed = unload(removal, error);
 	if (failed || removal->result->lingering)
 		return failed;

@@ -31,7 +31,6 @@ static const struct {
 	[MA_CALL_LIST_LOCK] = {"_IO_list_lock", "libc.so.6", NULL},
 	[MA_CALL_LIST_UNLOCK] = {"_IO_list_unlock", "libc.so.6", NULL},
 	[MA_CALL_REGISTER_ATFORK] = {"__register_atfork", "libc.so.6", NULL},
-	[MA_CALL_CXA_FINALIZE] = {"__cxa_finalize", "libc.so.6", NULL},
 };
 
 const char *ma_call_name(enum ma_call call)

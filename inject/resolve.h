@@ -26,7 +26,6 @@ enum ma_call {
 	MA_CALL_LIST_LOCK, /* of the list of open files, which fork() takes; 0 = no such lock */
 	MA_CALL_LIST_UNLOCK,
 	MA_CALL_REGISTER_ATFORK, /* what pthread_atfork calls; 0 = not glibc */
-	MA_CALL_CXA_FINALIZE,    /* takes such a registration back */
 	MA_CALL_COUNT,
 };
 

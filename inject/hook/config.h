@@ -11,7 +11,7 @@
 
 #include "inject/hook/cpython/layout.h"
 
-enum { MA_HOOK_ABI = 4 };
+enum { MA_HOOK_ABI = 5 };
 
 /* The functions that are intercepted. Order = thunk index; keep in step with ma_fn_names. */
 enum ma_fn {
@@ -88,7 +88,7 @@ struct ma_thunk_data {
 			    allocator may still call our thunks (bit 3: the arenas' table) */
 	uint64_t fork_until_tsc; /* forks wait until then (inject/loader/fork_wait.c); 0 = none */
 	int32_t forks;           /* that are under way */
-	uint32_t reserved32;
+	uint32_t fork_handlers;  /* 1: they are registered, and stay so, as this page does */
 	uint64_t reserved;
 	uint64_t target[MA_FN_COUNT]; /* where thunk i jumps; one aligned store switches it */
 	uint64_t next[MA_FN_COUNT];   /* the definition behind thunk i; 0 = thunk not in use */

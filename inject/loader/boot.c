@@ -91,8 +91,6 @@ static int close_library(struct ma_resident *resident)
 	if (!failed)
 		config->dl_handle = 0;
 	ma_fork_bar_lift(resident);
-	if (!failed)
-		ma_fork_handlers_end(resident);
 	return failed;
 }
 
@@ -127,7 +125,6 @@ static int open_library(struct ma_resident *resident)
 	handle = FUNCTION(dlopen_fn, boot->dlopen)(boot->path, RTLD_NOW_);
 	ma_fork_bar_lift(resident);
 	if (!handle) {
-		ma_fork_handlers_end(resident);
 		const char *text =
 			boot->dlerror ? FUNCTION(dlerror_fn, boot->dlerror)() : (const char *)0;
 
@@ -239,8 +236,6 @@ static int unload(struct ma_resident *resident)
 	resident->config.step = MA_STEP_DLCLOSE;
 	if (resident->config.dl_handle && close_library(resident))
 		return MA_BOOT_NOT_UNLOADED;
-	/* Where there was no library to close. */
-	ma_fork_handlers_end(resident);
 	resident->config.step = MA_STEP_UNLOADED;
 	return 0;
 }

@@ -6,11 +6,11 @@
  * waits for a fork that is copying the address space, so that the two do meet.
  *
  * Handlers of pthread_atfork (fork_wait.c, in the thunk page) count the forks that are under way,
- * from before the hook is loaded until it is unloaded, and make new ones wait while the bar is set.
- * The prepare handler, being the last one registered, runs before all others, above all before
- * those in which allocators take their locks, which dlclose needs: waiting later than that (in
- * fork's own lock of the list of open files, say) is a deadlock with jemalloc and tcmalloc. Every
- * wait is bounded, because a forking thread may itself hold the loader's lock.
+ * from the first attach on, and make new ones wait while the bar is set. The prepare handler runs
+ * before all that were registered earlier, above all before those in which allocators take their
+ * locks, which dlclose needs: waiting later than that (in fork's own lock of the list of open
+ * files, say) is a deadlock with jemalloc and tcmalloc. Every wait is bounded, because a forking
+ * thread may itself hold the loader's lock.
  *
  * Part of the boot code: flat, no libc.
  */
@@ -22,7 +22,6 @@
 #include "inject/loader/syscall_x86_64.h"
 
 typedef int ma_register_fn(uint64_t prepare, uint64_t parent, uint64_t child, uint64_t object);
-typedef void ma_finalize_fn(uint64_t object);
 typedef void ma_lock_fn(void);
 typedef void *ma_look_up_fn(void *handle, const char *name);
 
@@ -36,33 +35,22 @@ static struct ma_thunk_data *ma_fork_thunks(const struct ma_resident *resident)
 	return (void *)(uintptr_t)resident->config.thunk_data;
 }
 
-/* Does nothing where this is the only thread that runs, or where libc has no such handlers. */
+/* Registers them once and for all: a fork that began before they were is not counted, and is still
+ * on its way when something is loaded or unloaded shortly after. */
 static void ma_fork_handlers_begin(struct ma_resident *resident)
 {
+	struct ma_thunk_data *thunks = ma_fork_thunks(resident);
 	struct ma_boot *boot = &resident->boot;
 	uint64_t page = resident->config.thunk_code, first = page + MA_THUNK_FORK_WAIT;
 
-	if (boot->fork_handler || !boot->on_thread || !boot->register_atfork || !boot->cxa_finalize)
+	if (thunks->fork_handlers || !boot->register_atfork)
 		return;
-	/* A fork whose prepare handler ran before they were taken off the list did not come back.
-	 */
-	__atomic_store_n(&ma_fork_thunks(resident)->forks, 0, __ATOMIC_RELAXED);
-	boot->fork_handler = 1;
-	if (((ma_register_fn *)boot->register_atfork)(first + MA_FORK_PREPARE * MA_THUNK_BYTES,
-						      first + MA_FORK_PARENT * MA_THUNK_BYTES,
-						      first + MA_FORK_CHILD * MA_THUNK_BYTES, page))
-		boot->fork_handler = 0;
-}
-
-/* In a child too, which has the handlers, and boot->fork_handler with them. */
-static void ma_fork_handlers_end(struct ma_resident *resident)
-{
-	struct ma_boot *boot = &resident->boot;
-
-	if (!boot->fork_handler || !boot->cxa_finalize)
-		return;
-	((ma_finalize_fn *)boot->cxa_finalize)(resident->config.thunk_code);
-	boot->fork_handler = 0;
+	/* Said afterwards: a child that is copied in between has them twice, which does no harm. */
+	if (!((ma_register_fn *)boot->register_atfork)(first + MA_FORK_PREPARE * MA_THUNK_BYTES,
+						       first + MA_FORK_PARENT * MA_THUNK_BYTES,
+						       first + MA_FORK_CHILD * MA_THUNK_BYTES,
+						       page))
+		thunks->fork_handlers = 1;
 }
 
 static void ma_fork_await(struct ma_thunk_data *thunks, uint64_t until)
@@ -77,8 +65,9 @@ static void ma_fork_await(struct ma_thunk_data *thunks, uint64_t until)
 }
 
 /*
- * Until ma_fork_bar_lift. Under no lock. The look-up waits for whoever is in the loader, without
- * the bar. A fork that began before there were handlers is not counted: when it copies, it holds
+ * Until ma_fork_bar_lift. Under no lock; does nothing where this is the only thread that runs, or
+ * where libc has no such handlers. The look-up waits for whoever is in the loader, without the bar.
+ * A fork that began before the handlers were registered is not counted: when it copies, it holds
  * the lock of the list of open files.
  */
 static void ma_fork_bar_set(struct ma_resident *resident)
@@ -87,8 +76,10 @@ static void ma_fork_bar_set(struct ma_resident *resident)
 	struct ma_boot *boot = &resident->boot;
 	uint64_t until;
 
+	if (!boot->on_thread)
+		return;
 	ma_fork_handlers_begin(resident);
-	if (!boot->fork_handler)
+	if (!thunks->fork_handlers)
 		return;
 	((ma_look_up_fn *)boot->dlsym)(0 /* RTLD_DEFAULT */, "free");
 	until = ma_raw_timestamp() + MA_FORK_WAIT_TICKS;
@@ -106,7 +97,7 @@ static void ma_fork_bar_lift(struct ma_resident *resident)
 {
 	struct ma_thunk_data *thunks = ma_fork_thunks(resident);
 
-	if (!resident->boot.fork_handler)
+	if (!resident->boot.on_thread || !thunks->fork_handlers)
 		return;
 	__atomic_store_n(&thunks->fork_until_tsc, 0, __ATOMIC_SEQ_CST);
 	ma_raw_syscall(MA_SYS_FUTEX, (uintptr_t)&thunks->fork_until_tsc, MA_FUTEX_WAKE, INT32_MAX,

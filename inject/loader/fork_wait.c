@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handlers of pthread_atfork by which forks and our dlopen and dlclose keep out of each other's
- * way (fork_bar.h). They lie in the thunk page, which is never unmapped: libc calls a handler after
- * it has released the lock of their list (2.34 on), so that one that was taken off the list may
- * still be called, any time later. In a child nothing waits.
+ * way (fork_bar.h). They lie in the thunk page, which is never unmapped, and stay registered:
+ * libc calls a handler after it has released the lock of their list (2.34 on), so that one that was
+ * taken off the list may still be called, any time later. In a child nothing waits.
  *
  * Flat code without libc. Runs on a thread of the target that forks, under whatever it holds; so
  * the wait has an end.

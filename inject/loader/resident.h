@@ -111,9 +111,7 @@ struct ma_boot {
 	uint64_t dlclose;
 	uint64_t list_lock; /* may be 0, with list_unlock */
 	uint64_t list_unlock;
-	uint64_t register_atfork; /* may be 0, with cxa_finalize */
-	uint64_t cxa_finalize;
-	uint64_t fork_handler; /* 1: one of ours is registered (fork_bar.h) */
+	uint64_t register_atfork; /* may be 0 */
 	uint64_t pthread_create;
 	uint64_t pthread_attr_init;
 	uint64_t pthread_attr_setstack;

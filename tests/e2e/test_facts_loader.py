@@ -10,6 +10,7 @@ import facts
 import probe
 from facts import Obedient, simple_way
 from snapshot_reader import INUSE_OBJECTS, INUSE_SPACE
+from waiting import wait_until
 
 
 def attach_exact(memattach, target):
@@ -45,7 +46,7 @@ def forks():
         pid = os.fork()
         if pid == 0:
             signal.alarm(20)
-            import zlib, xml.parsers.expat
+            import ctypes
             os._exit(0)
         results.append(os.waitpid(pid, 0)[1])
 threads = [threading.Thread(target=forks) for _ in range(2)]
@@ -56,6 +57,35 @@ threads = [threading.Thread(target=forks) for _ in range(2)]
         memattach.ok("detach", target.pid)
     results = target.tell("stop.set(); [thread.join() for thread in threads]; answer = results")
     assert len(results) > 20 and set(results) == {0}, results
+
+
+FORKS = """
+import ctypes
+kept = [bytes(4096) for _ in range(20000)]
+fork_nap, another = ctypes.CDLL(%r), ctypes.c_char_p(%r)
+answer = fork_nap.fork_nap_start(20, 8, another)
+"""
+
+
+def test_handlers_of_fork(memattach, start, python):
+    """A library closed while a thread is in its handler of pthread_atfork takes the program along.
+    Ours lie in the page that stays; and a fork that takes its time in another's handler is waited
+    for, or its child would find the loader's lock taken for ever."""
+    library = facts.path("fork_nap.so")
+    assert simple_way("unmapped_handler", library, "unmapped") == ["crashes"]
+    assert simple_way("unmapped_handler", library, "kept") == ["works"]
+    target = start(Obedient, python)
+    assert target.tell(FORKS % (target.library("fork_nap.so"),
+                                target.library("static_tls.so").encode())) == 0
+    for _ in range(20):
+        memattach.ok("attach", target.pid)
+        forks = target.tell("answer = fork_nap.fork_nap_forks()")
+        memattach.ok("detach", target.pid)
+        assert [area for area in probe.maps(target.pid)
+                if "memattach-thunks" in area.name and "x" in area.perms]
+        wait_until(lambda: target.tell("answer = fork_nap.fork_nap_forks()") > forks,
+                   what="another fork")
+    assert target.tell("fork_nap.fork_nap_stop(); answer = fork_nap.fork_nap_broken()") == 0
 
 
 def test_lazy_stub(memattach, start, python):
