@@ -19,7 +19,7 @@
 enum { LIMIT_MS = 300, WORDS = 64 };
 
 static uint64_t litter;
-static uint64_t rounds, broken;
+static uint64_t broken;
 static int timed_socket[2], epoll_fd;
 static aio_context_t aio;
 static const struct timespec limit = {.tv_nsec = LIMIT_MS * 1000000L};
@@ -61,6 +61,8 @@ __attribute__((noinline)) static long wait_aio(void)
 static long (*const waits[])(void) = {wait_recv, wait_epoll, wait_signal, wait_aio};
 enum { WAITS = sizeof(waits) / sizeof(waits[0]) };
 
+static uint64_t rounds[WAITS];
+
 __attribute__((noinline)) static void drop_litter(void)
 {
 	uint64_t words[WORDS];
@@ -73,12 +75,13 @@ __attribute__((noinline)) static void drop_litter(void)
 static void *wait_on(void *arg)
 {
 	long (*const *wait)(void) = arg;
+	uint64_t *own_rounds = &rounds[wait - waits];
 
 	for (;;) {
 		drop_litter();
 		if ((*wait)() < 0 && errno == EINTR)
 			__atomic_fetch_add(&broken, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_add(&rounds, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(own_rounds, 1, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
@@ -107,9 +110,18 @@ int littered_start(uint64_t word)
 	return failed;
 }
 
+/* How many calls have ended in each thread, of the one with the fewest. */
 uint64_t littered_rounds(void)
 {
-	return __atomic_load_n(&rounds, __ATOMIC_RELAXED);
+	uint64_t fewest = UINT64_MAX;
+
+	for (int i = 0; i < WAITS; i++) {
+		uint64_t of_thread = __atomic_load_n(&rounds[i], __ATOMIC_ACQUIRE);
+
+		if (of_thread < fewest)
+			fewest = of_thread;
+	}
+	return fewest;
 }
 
 uint64_t littered_broken(void)
