@@ -159,7 +159,8 @@ static int give_up_loader(struct attach *attach, int code, struct ma_error *erro
 	struct ma_session *session = attach->session;
 
 	ma_boot_cancel(session, attach->install.resident);
-	__atomic_store_n(&attach->install.area->control.enabled, 0, __ATOMIC_RELEASE);
+	if (attach->install.area)
+		__atomic_store_n(&attach->install.area->control.enabled, 0, __ATOMIC_RELEASE);
 	ma_session_forget_undo(session);
 	ma_session_release(session);
 	ma_error_remedy(error,
@@ -178,7 +179,8 @@ static void take_back(struct attach *attach)
 	struct ma_detach_result proven = {0};
 
 	/* A thread may be about to call the handler in it (inject/loader/fork_wait.c). */
-	ma_session_keep_mapped(session, attach->install.thunk_code);
+	if (attach->loaded->config.step != MA_STEP_NONE)
+		ma_session_keep_mapped(session, attach->install.thunk_code);
 	if (!session->holding &&
 	    (ma_removal_prove(session, &loader, 1, 0, ma_clock_ns() + GRACE_MS * MA_NS_PER_MS,
 			      &proven, NULL) ||
@@ -227,27 +229,66 @@ static bool has_begun(const struct attach *attach, bool on_thread)
 		value != MA_STEP_NONE);
 }
 
-/* Runs the loader on what was installed. */
+/* Runs an op of the boot code on what was installed. */
+static int start(struct attach *attach, enum ma_boot_op op, bool *on_thread, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	int failed = ma_boot_start(session, attach->install.resident,
+				   &attach->install.content->boot, op, on_thread, error);
+
+	attach->result->boot_thread = *on_thread;
+	if (failed && has_begun(attach, *on_thread))
+		return give_up_loader(attach, failed, error);
+	if (failed)
+		ma_session_undo(session, NULL);
+	return failed;
+}
+
+/* What the loader needs could not be filled: it is called off before it has loaded anything. */
+static int call_off(struct attach *attach, bool on_thread, int code, struct ma_error *error)
+{
+	struct ma_session *session = attach->session;
+	uint64_t deadline_ns = ma_clock_ns() + GRACE_MS * MA_NS_PER_MS;
+
+	ma_boot_cancel(session, attach->install.resident);
+	if (on_thread && ma_boot_finish(session, attach->install.resident, on_thread, deadline_ns,
+					attach->loaded, NULL))
+		return give_up_loader(attach, code, error);
+	take_back(attach);
+	return code;
+}
+
+/* Runs the loader. On a thread of its own it waits for us to fill what it has made; on the held
+ * thread it comes back in between. */
 static int load(struct attach *attach, struct ma_error *error)
 {
 	struct ma_session *session = attach->session;
 	struct ma_install *install = &attach->install;
+	bool on_victim = ma_session_on_victim(session);
+	uint64_t deadline_ns = ma_clock_ns() + LOAD_MS * MA_NS_PER_MS;
 	bool on_thread = false;
-	int failed = ma_boot_start(session, install->resident, &install->content->boot,
-				   MA_BOOT_LOAD, &on_thread, error);
+	int failed = start(attach, on_victim ? MA_BOOT_CALL : MA_BOOT_LOAD, &on_thread, error);
 
-	attach->result->boot_thread = on_thread;
-	if (failed && !has_begun(attach, on_thread)) {
-		ma_session_undo(session, NULL);
-		return failed;
-	}
 	if (failed)
-		return give_up_loader(attach, failed, error);
-	if (!on_thread)
+		return failed;
+	/* A thread is waiting for us. */
+	ma_urgency_begin(&session->urgency);
+	failed = ma_install_fill(install, session, attach->options, deadline_ns, error);
+	if (on_thread)
+		ma_urgency_end(&session->urgency);
+	if (failed == MA_ERR_NO_PROCESS)
+		return failed;
+	if (failed)
+		return call_off(attach, on_thread, failed, error);
+	if (on_victim) {
+		failed = start(attach, MA_BOOT_LOAD, &on_thread, error);
+		if (failed)
+			return failed;
 		ma_session_release(session);
+	}
 	ma_install_touch(install);
-	failed = ma_boot_finish(session, install->resident, on_thread,
-				ma_clock_ns() + LOAD_MS * MA_NS_PER_MS, attach->loaded, error);
+	failed = ma_boot_finish(session, install->resident, on_thread, deadline_ns, attach->loaded,
+				error);
 	if (failed == MA_ERR_UNSAFE) {
 		ma_boot_cancel(session, install->resident);
 		failed = ma_boot_finish(session, install->resident, on_thread,

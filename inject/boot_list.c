@@ -68,24 +68,6 @@ bool ma_boot_list_made(const struct ma_boot_list *list, uint8_t call, uint64_t *
 	return value >= 0 || value < MA_BOOT_NO_RESULT;
 }
 
-/* The results, and how to take them back. */
-static int read_results(struct ma_boot_list *list, struct ma_session *session,
-			struct ma_error *error)
-{
-	struct ma_resident *resident = list->resident;
-	int failed = ma_memory_read(&session->view.memory, ma_raddr(address_of(list, 0)),
-				    resident->call, sizeof(resident->call), error);
-
-	for (uint8_t i = 1; !failed && i <= resident->calls; i++) {
-		uint64_t address;
-
-		if (call_at(list, i)->number == SYS_mmap && ma_boot_list_made(list, i, &address))
-			ma_session_push_undo(session, SYS_munmap, address,
-					     call_at(list, i)->args[1]);
-	}
-	return failed;
-}
-
 static int judge(const struct ma_boot_list *list, pid_t pid, struct ma_error *error)
 {
 	uint64_t result;
@@ -97,26 +79,25 @@ static int judge(const struct ma_boot_list *list, pid_t pid, struct ma_error *er
 	return 0;
 }
 
-int ma_boot_list_run(struct ma_boot_list *list, struct ma_session *session, struct ma_error *error)
+int ma_boot_list_read(struct ma_boot_list *list, struct ma_session *session, uint64_t deadline_ns,
+		      struct ma_error *error)
 {
 	struct ma_resident *resident = list->resident;
-	bool on_thread;
-	int failed = ma_memory_write(&session->view.memory, ma_raddr(list->base + MA_RESIDENT_DATA),
-				     resident, sizeof(*resident), error);
-	int unread;
+	int failed = ma_boot_await_calls(session, list->base, deadline_ns, error);
 
 	if (!failed)
-		failed = ma_boot_start(session, list->base, &resident->boot, MA_BOOT_CALL,
-				       &on_thread, error);
-	if (session->victim.abandoned) {
-		/* It may be in there for some time yet: who comes next takes away what there is. */
-		ma_session_forget_undo(session);
+		failed = ma_memory_read(&session->view.memory, ma_raddr(address_of(list, 0)),
+					resident->call, sizeof(resident->call), error);
+	if (failed)
 		return failed;
+	for (uint8_t i = 1; i <= resident->calls; i++) {
+		uint64_t address;
+
+		if (call_at(list, i)->number == SYS_mmap && ma_boot_list_made(list, i, &address))
+			ma_session_push_undo(session, SYS_munmap, address,
+					     call_at(list, i)->args[1]);
 	}
-	unread = read_results(list, session, failed ? NULL : error);
-	if (!failed)
-		failed = unread;
-	return failed ? failed : judge(list, session->pid, error);
+	return judge(list, session->pid, error);
 }
 
 int ma_boot_list_open(const struct ma_boot_list *list, uint8_t call, struct ma_session *session,

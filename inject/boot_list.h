@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * System calls that the boot code makes in one go (MA_BOOT_CALL, loader/resident.h): the borrowed
- * thread stops once for all of them, where a remote system call takes two stops. A call may take
- * results of earlier ones as its arguments; calls are named by their place in the list, from 1 on.
+ * System calls that the boot code makes before anything else (loader/resident.h): on a thread of
+ * its own, if it has one, while all others run. A remote system call, by contrast, stops a thread
+ * twice. A call may take results of earlier ones as its arguments; calls are named by their place
+ * in the list, from 1 on.
  */
 #ifndef MA_INJECT_BOOT_LIST_H
 #define MA_INJECT_BOOT_LIST_H
@@ -36,11 +37,12 @@ uint8_t ma_boot_list_map(struct ma_boot_list *list, const char *what, uint8_t me
 void ma_boot_list_advise(struct ma_boot_list *list, uint8_t mapping, uint64_t bytes, int advice);
 
 /*
- * Makes the calls on the held thread. The session's undo list takes the mappings back. Also after
- * an error there may be results. Errors: those of ma_remote_call (what then cannot be taken back is
- * left); MA_ERR_FAILED when one that must not fail did. Tracer.
+ * Reads the results of an op that was started, as soon as they are there. The session's undo list
+ * takes the mappings back. Also after an error there may be results. Errors: those of
+ * ma_boot_await_calls; MA_ERR_FAILED when one that must not fail did.
  */
-int ma_boot_list_run(struct ma_boot_list *list, struct ma_session *session, struct ma_error *error);
+int ma_boot_list_read(struct ma_boot_list *list, struct ma_session *session, uint64_t deadline_ns,
+		      struct ma_error *error);
 
 /* Was it made, and with success? */
 bool ma_boot_list_made(const struct ma_boot_list *list, uint8_t call, uint64_t *result);

@@ -67,6 +67,7 @@ int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boo
 	boot->on_thread = *on_thread;
 	boot->cancel = 0;
 	boot->done = 0;
+	boot->called = 0;
 	boot->tid = 0;
 	boot->detail = 0;
 	failed = ma_memory_write(memory, ma_raddr(boot_address(base)), boot, sizeof(*boot), error);
@@ -82,6 +83,28 @@ int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boo
 	if (*on_thread && !failed)
 		ma_session_release(session);
 	return failed;
+}
+
+int ma_boot_await_calls(struct ma_session *session, uint64_t base, uint64_t deadline_ns,
+			struct ma_error *error)
+{
+	uint64_t called = boot_address(base) + offsetof(struct ma_boot, called);
+	uint32_t value = 0;
+	int failed;
+
+	for (;;) {
+		failed = ma_memory_read_u32(&session->view.memory, ma_raddr(called), &value, error);
+		if (failed || value)
+			return failed;
+		if (ma_clock_ns() >= deadline_ns)
+			break;
+		ma_session_settle(session);
+		ma_clock_pause(10 * MA_NS_PER_US);
+	}
+	ma_error_set(error, MA_ERR_UNSAFE, 0, "waiting for a new thread in process %d",
+		     session->pid);
+	ma_error_answer(error, "it has not run yet");
+	return MA_ERR_UNSAFE;
 }
 
 /* Is the thread with this id (in its own PID namespace) still there? */

@@ -22,6 +22,10 @@
 int ma_boot_start(struct ma_session *session, uint64_t base, struct ma_boot *boot,
 		  enum ma_boot_op op, bool *on_thread, struct ma_error *error);
 
+/* Waits until the op has made its list of calls. MA_ERR_UNSAFE at the deadline. */
+int ma_boot_await_calls(struct ma_session *session, uint64_t base, uint64_t deadline_ns,
+			struct ma_error *error);
+
 /*
  * Waits until the op is through and its thread has ended. MA_ERR_UNSAFE at the deadline;
  * MA_ERR_NO_PROCESS. Reads the answers into *resident.

@@ -142,20 +142,21 @@ static int verify(struct ma_session *session, uint64_t address, const void *byte
 	return MA_ERR_UNSAFE;
 }
 
-/* The hook's file, with the boot code behind the library, and the resident mapping. */
+/* The hook's file, with the boot code behind the room for the library, and the resident mapping. */
 static int install_resident(struct ma_install *install, struct ma_session *session,
 			    struct ma_error *error)
 {
 	size_t count;
-	const uint8_t *hook = hook_bytes(install, &count);
 	size_t boot_bytes = (size_t)(ma_payload_boot_end - ma_payload_boot);
-	uint64_t offset = whole_pages(count);
+	uint64_t offset;
 	uint8_t code[MA_RESIDENT_CODE_BYTES] = {0};
 	const struct ma_resident_mark mark = {MA_RESIDENT_MAGIC, MA_HOOK_ABI, MA_RESIDENT_BYTES};
 	uint64_t address;
 	int problem;
 	int failed;
 
+	hook_bytes(install, &count);
+	offset = whole_pages(count);
 	ma_arch.stub_write(code);
 	if (boot_bytes > MA_RESIDENT_MARK - MA_STUB_BYTES)
 		boot_bytes = MA_RESIDENT_MARK - MA_STUB_BYTES;
@@ -168,13 +169,10 @@ static int install_resident(struct ma_install *install, struct ma_session *sessi
 		ma_session_push_close(session, &install->hook.remote);
 	if (failed)
 		return failed;
-	problem = write_all(install->hook.fd, hook, count, 0);
-	if (!problem)
-		problem = write_all(install->hook.fd, code, sizeof(code), offset);
+	problem = write_all(install->hook.fd, code, sizeof(code), offset);
 	if (problem)
-		return ma_error_set(error, MA_ERR_FAILED, problem, "copying the hook for %d",
+		return ma_error_set(error, MA_ERR_FAILED, problem, "copying the loader for %d",
 				    session->pid);
-	ma_remote_memfd_seal(&install->hook, true);
 
 	failed = map(session, "making room for the loader", 0, MA_RESIDENT_BYTES,
 		     PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NULL, 0,
@@ -186,6 +184,20 @@ static int install_resident(struct ma_install *install, struct ma_session *sessi
 		     PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, &install->hook, offset,
 		     &address, error);
 	return failed ? failed : verify(session, install->resident, code, 256, error);
+}
+
+/* The library itself. Only the loader will ask for it. */
+static int copy_hook(struct ma_install *install, struct ma_session *session, struct ma_error *error)
+{
+	size_t count;
+	const uint8_t *hook = hook_bytes(install, &count);
+	int problem = write_all(install->hook.fd, hook, count, 0);
+
+	if (problem)
+		return ma_error_set(error, MA_ERR_FAILED, problem, "copying the hook for %d",
+				    session->pid);
+	ma_remote_memfd_seal(&install->hook, true);
+	return 0;
 }
 
 static void fill_ident(const struct ma_install *install, const struct ma_session *session,
@@ -324,7 +336,7 @@ static void fill_config(struct ma_hook_config *config, const struct ma_install *
 		.py_thread_state = view->interpreter.this_thread_state.value,
 		.py_runtime = view->interpreter.runtime.value,
 		.layout = view->interpreter.layout,
-		.tid_offset = find_tid_offset(session),
+		.tid_offset = install->tid_offset,
 		.small_limit = (uint32_t)install->small_limit,
 		.tls_slots = install->tls_slots,
 	};
@@ -343,10 +355,17 @@ static void write_path(char *path, size_t room, int fd, uint64_t nonce)
 	snprintf(path + used, room - used, "/%d", fd);
 }
 
+/* All that comes behind the orders in struct ma_boot, and then the word to go on: the boot code may
+ * be waiting for it. */
 static int write_resident(struct ma_install *install, struct ma_session *session,
 			  const struct ma_attach_options *options, struct ma_error *error)
 {
+	const size_t from = offsetof(struct ma_resident, boot) + offsetof(struct ma_boot, fd);
+	const size_t to = offsetof(struct ma_resident, call);
+	const size_t go = offsetof(struct ma_resident, boot) + offsetof(struct ma_boot, go);
 	struct ma_resident *content = install->content;
+	uint64_t address = install->resident + MA_RESIDENT_DATA;
+	int failed;
 
 	content->boot.fd[0] = install->hook.remote;
 	content->boot.fd[1] = install->area_file.remote;
@@ -362,60 +381,39 @@ static int write_resident(struct ma_install *install, struct ma_session *session
 	fill_control(install, options);
 	install->area->ident.thunk_code = install->thunk_code;
 	install->area->ident.thunk_data = install->thunk_data;
-	return ma_memory_write(&session->view.memory,
-			       ma_raddr(install->resident + MA_RESIDENT_DATA), content,
-			       sizeof(*content), error);
+	content->boot.go = 1;
+	failed = ma_memory_write(&session->view.memory, ma_raddr(address + from),
+				 (const char *)content + from, to - from, error);
+	return failed ? failed
+		      : ma_memory_write(&session->view.memory, ma_raddr(address + go),
+					&content->boot.go, sizeof(content->boot.go), error);
 }
 
-/* Makes and maps all other memory. A thunk page from before is used again; its code is ours as long
- * as its ABI is. A new one is only made executable by the boot code, when it is complete. */
-static int install_memory(struct ma_install *install, struct ma_session *session,
-			  const struct ma_attach_options *options, struct ma_error *error)
+/* A thunk page from before is used again; its code is ours as long as its ABI is. A new one is only
+ * made executable by the boot code, when it is complete. */
+static void plan_memory(struct ma_install *install, const struct ma_session *session,
+			const struct ma_attach_options *options)
 {
 	const uint64_t gate[6] = {install->resident + MA_RESIDENT_GATE, PAGE, WIPE_ON_FORK};
-	struct ma_boot_list list = {.resident = install->content, .base = install->resident};
+	struct ma_boot_list *list = &install->list;
 	unsigned int flags = install->hook.flags;
-	bool native = options->native && !install->unwind.refused;
-	uint8_t area, area_map, thunks = 0, thunks_map = 0;
-	int failed, unopened;
 
-	ma_boot_list_add(&list, "making the gate page", SYS_madvise, gate);
-	area = ma_boot_list_memfd(&list, MA_AREA_MEMFD, flags);
-	area_map = ma_boot_list_map(&list, "mapping the shared memory", area, install->area_bytes,
-				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
+	*list = (struct ma_boot_list){.resident = install->content, .base = install->resident};
+	ma_boot_list_add(list, "making the gate page", SYS_madvise, gate);
+	install->area_made = ma_boot_list_memfd(list, MA_AREA_MEMFD, flags);
+	install->area_mapped = ma_boot_list_map(list, "mapping the shared memory",
+						install->area_made, install->area_bytes,
+						PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE);
 	/* A core file of the target need not hold our tables; if this fails it does. */
-	ma_boot_list_advise(&list, area_map, install->area_bytes, DONT_DUMP);
+	ma_boot_list_advise(list, install->area_mapped, install->area_bytes, DONT_DUMP);
 	if (!session->view.thunks.found) {
-		thunks = ma_boot_list_memfd(&list, MA_THUNK_MEMFD, flags);
-		thunks_map =
-			ma_boot_list_map(&list, "mapping the thunks", thunks, MA_THUNK_PAGES * PAGE,
-					 PROT_READ | PROT_WRITE, MAP_PRIVATE);
+		install->thunks_made = ma_boot_list_memfd(list, MA_THUNK_MEMFD, flags);
+		install->thunks_mapped = ma_boot_list_map(
+			list, "mapping the thunks", install->thunks_made, MA_THUNK_PAGES * PAGE,
+			PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	}
-	if (native)
-		ma_unwind_area_plan(&install->unwind, &list, flags);
-	failed = ma_boot_list_run(&list, session, error);
-	if (session->victim.abandoned)
-		return failed;
-	/* Also after a failure: to be closed again, they must be known. */
-	unopened = ma_boot_list_open(&list, area, session, install->area_bytes, &install->area_file,
-				     failed ? NULL : error);
-	if (!unopened)
-		unopened = ma_boot_list_open(&list, thunks, session, MA_THUNK_PAGES * PAGE,
-					     &install->thunks, failed ? NULL : error);
-	if (!unopened)
-		unopened = ma_boot_list_open(&list, install->unwind.made, session, MA_UNWIND_BYTES,
-					     &install->unwind.file, failed ? NULL : error);
-	if (failed || unopened)
-		return failed ? failed : unopened;
-	ma_boot_list_made(&list, area_map, &install->area_address);
-	failed = take_area(install, session, options, error);
-	if (!failed && thunks) {
-		ma_boot_list_made(&list, thunks_map, &install->thunk_code);
-		failed = take_thunks(install, session, error);
-	}
-	if (!failed && native)
-		failed = ma_unwind_area_take(&install->unwind, &list, session, error);
-	return failed;
+	if (options->native && !install->unwind.refused)
+		ma_unwind_area_plan(&install->unwind, list, flags);
 }
 
 int ma_install(struct ma_install *install, struct ma_session *session,
@@ -443,7 +441,53 @@ int ma_install(struct ma_install *install, struct ma_session *session,
 		.area_bytes = install->area_bytes,
 	};
 	ma_boot_fill(&install->content->boot, session, install->resident);
-	failed = install_memory(install, session, options, error);
+	plan_memory(install, session, options);
+	install->tid_offset = find_tid_offset(session);
+	return ma_memory_write(&session->view.memory,
+			       ma_raddr(install->resident + MA_RESIDENT_DATA), install->content,
+			       sizeof(*install->content), error);
+}
+
+/* Also after a failure: to be closed again, they must be known. */
+static int open_files(struct ma_install *install, struct ma_session *session,
+		      struct ma_error *error)
+{
+	const struct {
+		uint8_t made;
+		uint64_t bytes;
+		struct ma_remote_memfd *file;
+	} files[] = {
+		{install->area_made, install->area_bytes, &install->area_file},
+		{install->thunks_made, MA_THUNK_PAGES * PAGE, &install->thunks},
+		{install->unwind.made, MA_UNWIND_BYTES, &install->unwind.file},
+	};
+	int failed = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !failed; i++)
+		failed = ma_boot_list_open(&install->list, files[i].made, session, files[i].bytes,
+					   files[i].file, error);
+	return failed;
+}
+
+int ma_install_fill(struct ma_install *install, struct ma_session *session,
+		    const struct ma_attach_options *options, uint64_t deadline_ns,
+		    struct ma_error *error)
+{
+	int failed = ma_boot_list_read(&install->list, session, deadline_ns, error);
+	int unopened = open_files(install, session, failed ? NULL : error);
+
+	if (failed || unopened)
+		return failed ? failed : unopened;
+	ma_boot_list_made(&install->list, install->area_mapped, &install->area_address);
+	failed = take_area(install, session, options, error);
+	if (!failed && install->thunks_made) {
+		ma_boot_list_made(&install->list, install->thunks_mapped, &install->thunk_code);
+		failed = take_thunks(install, session, error);
+	}
+	if (!failed && install->unwind.made)
+		failed = ma_unwind_area_take(&install->unwind, &install->list, session, error);
+	if (!failed)
+		failed = copy_hook(install, session, error);
 	return failed ? failed : write_resident(install, session, options, error);
 }
 

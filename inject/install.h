@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything that an attach puts into a target's address space before any code of ours runs there:
- * the hook's file, the resident mapping with the boot code, the shared area, the gate, the thunk
- * page. All of it by remote system calls on the held thread, each with its undo.
+ * Everything that an attach puts into a target's address space: the hook's file and the resident
+ * mapping with the boot code, by remote system calls on the held thread; the shared area, the gate,
+ * the thunk page and the unwind area, by the boot code's list of calls. Each with its undo.
  */
 #ifndef MA_INJECT_INSTALL_H
 #define MA_INJECT_INSTALL_H
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "inject/attach.h"
+#include "inject/boot_list.h"
 #include "inject/hook_file.h"
 #include "inject/loader/resident.h"
 #include "inject/remote_memfd.h"
@@ -36,6 +37,10 @@ struct ma_install {
 	uint64_t thunk_code;
 	uint64_t thunk_data;
 	struct ma_resident *content; /* what was written there, owned */
+	struct ma_boot_list list;    /* of calls, and those of it that make and map a file */
+	uint8_t area_made, area_mapped;
+	uint8_t thunks_made, thunks_mapped;
+	uint32_t tid_offset;
 };
 
 /* Empty: nothing made yet, nothing to be released. tls_slots: which build of the hook. */
@@ -50,11 +55,21 @@ int ma_install_plan(struct ma_install *install, const struct ma_session *session
 		    const struct ma_attach_options *options, struct ma_error *error);
 
 /*
- * Puts it all in place; the session holds a thread. On success the boot code can be run. On failure
- * session's undo list takes everything back. Tracer.
+ * Puts the loader in place; the session holds a thread. On success the boot code can be run: LOAD
+ * on a thread of its own, or CALL on the held one. On failure session's undo list takes everything
+ * back. Tracer.
  */
 int ma_install(struct ma_install *install, struct ma_session *session,
 	       const struct ma_attach_options *options, struct ma_error *error);
+
+/*
+ * Fills what the boot code's calls have made, and lets a LOAD under way go on. Does not need a
+ * thread to be held. Errors: those of ma_boot_list_read; MA_ERR_UNSAFE when the program closed a
+ * file descriptor of ours; MA_ERR_FAILED. The undo list has what there is then. Tracer.
+ */
+int ma_install_fill(struct ma_install *install, struct ma_session *session,
+		    const struct ma_attach_options *options, uint64_t deadline_ns,
+		    struct ma_error *error);
 
 /* Touches the pages of the area that the hook writes most, so that they are charged to us and not
  * to the target. */

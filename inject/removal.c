@@ -75,6 +75,7 @@ static int await_loader(struct removal *removal, struct ma_error *error)
 	uint64_t config = range.start + MA_RESIDENT_DATA + offsetof(struct ma_resident, config);
 	bool waited = false;
 
+	ma_boot_cancel(session, removal->base);
 	while (resident->boot.op && !resident->boot.done && ma_clock_ns() < deadline) {
 		struct ma_proof_result proof;
 		int failed = ma_proof_try(&session->view, session->unwinder, MA_PROOF_EVERY_WORD,

@@ -12,7 +12,10 @@
 
 #include "inject/procfs.h"
 
-enum { SNAPSHOT_BYTES = 1 << 16 };
+enum {
+	SNAPSHOT_BYTES = 1 << 16,
+	REHEARSED = 256, /* frames */
+};
 
 struct ma_unwinder {
 	const struct ma_view *view;
@@ -239,25 +242,6 @@ void ma_unwinder_load(struct ma_unwinder *unwinder)
 	dwfl_getmodules(unwinder->dwfl, load_tables, NULL, 0);
 }
 
-void ma_unwinder_load_for(struct ma_unwinder *unwinder, pid_t tid)
-{
-	struct ma_proc_syscall call;
-
-	if (ma_proc_syscall_read(unwinder->view->pid, tid, &call, NULL) || call.running) {
-		ma_unwinder_load(unwinder);
-		return;
-	}
-	take_snapshot(unwinder, &unwinder->view->memory, call.sp & ~UINT64_C(7));
-	load_module(unwinder, call.pc);
-	for (size_t at = 0; at + sizeof(uint64_t) <= unwinder->snapshot_bytes;
-	     at += sizeof(uint64_t)) {
-		uint64_t word;
-
-		memcpy(&word, unwinder->snapshot + at, sizeof(word));
-		load_module(unwinder, word);
-	}
-}
-
 void ma_unwinder_destroy(struct ma_unwinder *unwinder)
 {
 	if (!unwinder)
@@ -316,6 +300,32 @@ static bool walk_into(struct ma_unwinder *unwinder, const struct ma_target_memor
 	unwinder->room = room;
 	take_snapshot(unwinder, memory, ma_arch.sp(regs) - ma_arch.red_zone_bytes);
 	return !dwfl_getthread_frames(unwinder->dwfl, tid, take_frame, unwinder);
+}
+
+void ma_unwinder_load_for(struct ma_unwinder *unwinder, pid_t tid)
+{
+	struct ma_proc_syscall call;
+	struct ma_regs regs;
+	uint64_t pc[REHEARSED];
+
+	if (ma_proc_syscall_read(unwinder->view->pid, tid, &call, NULL) || call.running) {
+		ma_unwinder_load(unwinder);
+		return;
+	}
+	/* As far as it comes without the other registers, for libdw to read the entries it needs.
+	 */
+	ma_arch.regs_at(&regs, call.pc, call.sp);
+	unwinder->tables_only = true;
+	walk_into(unwinder, &unwinder->view->memory, tid, &regs, pc, REHEARSED);
+	/* And whatever else the stack may lead to. */
+	take_snapshot(unwinder, &unwinder->view->memory, call.sp & ~UINT64_C(7));
+	for (size_t at = 0; at + sizeof(uint64_t) <= unwinder->snapshot_bytes;
+	     at += sizeof(uint64_t)) {
+		uint64_t word;
+
+		memcpy(&word, unwinder->snapshot + at, sizeof(word));
+		load_module(unwinder, word);
+	}
 }
 
 void ma_unwinder_walk(struct ma_unwinder *unwinder, pid_t tid, const struct ma_regs *regs,

@@ -74,6 +74,8 @@ struct ma_arch_ops {
 	uint64_t (*pc)(const struct ma_regs *regs);
 	uint64_t (*sp)(const struct ma_regs *regs);
 	uint64_t (*thread_pointer)(const struct ma_regs *regs);
+	/* Of a thread of which no more is known; all others are zero. */
+	void (*regs_at)(struct ma_regs *regs, uint64_t pc, uint64_t sp);
 	/* Registers in DWARF order, the return address column last. Returns how many (at most 32).
 	 */
 	int (*dwarf_registers)(const struct ma_regs *regs, uint64_t words[32]);

@@ -112,6 +112,11 @@ static uint64_t thread_pointer(const struct ma_regs *regs)
 	return regs->raw.fs_base;
 }
 
+static void regs_at(struct ma_regs *regs, uint64_t pc, uint64_t sp)
+{
+	*regs = (struct ma_regs){.raw = {.rip = pc, .rsp = sp}};
+}
+
 static int dwarf_registers(const struct ma_regs *regs, uint64_t words[32])
 {
 	const struct user_regs_struct *r = &regs->raw;
@@ -396,6 +401,7 @@ const struct ma_arch_ops ma_arch = {
 	.pc = regs_pc,
 	.sp = regs_sp,
 	.thread_pointer = thread_pointer,
+	.regs_at = regs_at,
 	.dwarf_registers = dwarf_registers,
 	.syscall_number = syscall_number,
 	.syscall_arg = syscall_arg,

@@ -17,7 +17,12 @@ enum {
 	DETACHED = 1, /* PTHREAD_CREATE_DETACHED */
 	READ_EXECUTE = 5,
 	FIXED = 0x12, /* MAP_PRIVATE | MAP_FIXED */
+	GO_NAP_NS = 20000,
 };
+
+/* Some two seconds of today's processors; and as long as it mostly takes. */
+#define GO_TICKS      (UINT64_C(1) << 32)
+#define GO_SPIN_TICKS (UINT64_C(1) << 19)
 
 typedef void *dlopen_fn(const char *path, int flags);
 typedef void *dlsym_fn(void *handle, const char *name);
@@ -140,10 +145,13 @@ static uint64_t has_failed(int64_t result)
 	return result < 0 && result >= MA_BOOT_NO_RESULT;
 }
 
-/* Ends at the first that must not fail. */
+/* Once. Ends at the first that must not fail. */
 static int make_calls(struct ma_resident *resident)
 {
-	for (uint64_t i = 0; i < resident->calls; i++) {
+	uint64_t calls = resident->calls;
+
+	resident->calls = 0;
+	for (uint64_t i = 0; i < calls; i++) {
 		struct ma_boot_call *call = &resident->call[i];
 		uint64_t possible = 1;
 
@@ -185,13 +193,33 @@ static int map_thunks(const struct ma_resident *resident)
 	return is_ours(file) ? 0 : MA_BOOT_FD_REPLACED;
 }
 
+/* The injector fills what was made. Should it have died, nobody says anything any more. */
+static int await_go(struct ma_boot *boot)
+{
+	const uint64_t nap[2] = {0, GO_NAP_NS};
+	uint64_t now = ma_raw_timestamp(), nap_from = now + GO_SPIN_TICKS, until = now + GO_TICKS;
+
+	while (!__atomic_load_n(&boot->go, __ATOMIC_ACQUIRE)) {
+		now = ma_raw_timestamp();
+		if (__atomic_load_n(&boot->cancel, __ATOMIC_ACQUIRE) || now >= until)
+			return MA_BOOT_CANCELLED;
+		if (now < nap_from)
+			continue;
+		ma_raw_syscall(MA_SYS_FUTEX, (uintptr_t)&boot->go, MA_FUTEX_WAIT, 0,
+			       (uintptr_t)nap);
+	}
+	return 0;
+}
+
 static int load(struct ma_resident *resident)
 {
 	struct ma_boot *boot = &resident->boot;
 	struct ma_hook_config *config = &resident->config;
 	hook_fn *prepare, *start;
-	int status = map_thunks(resident);
+	int status = await_go(boot);
 
+	if (!status)
+		status = map_thunks(resident);
 	if (!status)
 		status = open_library(resident);
 	if (status)
@@ -246,12 +274,13 @@ static void run_op(struct ma_resident *resident)
 	int status;
 
 	boot->tid = (uint32_t)ma_raw_syscall(MA_SYS_GETTID, 0, 0, 0, 0);
-	switch (boot->op) {
+	status = make_calls(resident);
+	__atomic_store_n(&boot->called, 1, __ATOMIC_RELEASE);
+	switch (status ? MA_BOOT_CALL : boot->op) {
 	case MA_BOOT_LOAD:
 		status = load(resident);
 		break;
 	case MA_BOOT_CALL:
-		status = make_calls(resident);
 		break;
 	case MA_BOOT_STOP:
 		status = stop(resident);

@@ -42,10 +42,10 @@ struct ma_resident_mark {
 enum { MA_RESIDENT_MARK = MA_RESIDENT_CODE_BYTES - (int)sizeof(struct ma_resident_mark) };
 
 enum ma_boot_op {
-	MA_BOOT_LOAD = 1,   /* get the hook in and switch it on */
+	MA_BOOT_LOAD = 1,   /* make the list of calls, await `go`, get the hook in, switch it on */
 	MA_BOOT_STOP = 2,   /* switch it off and restore what it patched; it stays mapped */
 	MA_BOOT_UNLOAD = 3, /* dlclose: only after the proof that nobody is inside */
-	MA_BOOT_CALL = 4,   /* make a list of system calls, before anything else */
+	MA_BOOT_CALL = 4,   /* make the list of calls only */
 };
 
 /* Steps of the ops, in their order: config.step says which one was begun last. */
@@ -77,7 +77,7 @@ enum ma_boot_status {
 	MA_BOOT_NOT_CALLED = -1008,   /* a system call failed */
 };
 
-/* One system call of MA_BOOT_CALL. */
+/* One system call of the list. */
 struct ma_boot_call {
 	uint32_t number;
 	uint32_t may_fail; /* 1: the list goes on, without those that depend on it */
@@ -102,6 +102,8 @@ struct ma_boot {
 	uint32_t on_thread; /* 1: make a thread for it; 0: do it on this one */
 	uint32_t cancel;    /* 1: do not switch the hook on any more */
 	uint32_t done;      /* stored last, by the thread that did it */
+	uint32_t called;    /* 1: the list of calls is through; its status is in config.status */
+	uint32_t go;        /* 1: what was made is filled, and all else is written here */
 	uint32_t tid;       /* of that thread, in its own PID namespace */
 	int32_t detail;
 	uint64_t finished_tsc; /* when the op was through */
