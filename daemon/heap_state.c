@@ -217,6 +217,8 @@ void ma_heap_state_free(struct ma_heap_state *state, const struct ma_heap_sample
 {
 	struct ma_weight weight = weight_of(sample);
 	struct ma_heap_sums *sums = sums_of(state, sample);
+	if (sample->domain < MA_HEAP_DOMAINS)
+		state->freed_count[sample->domain] += weight.count;
 	keep_peak(state, sums);
 	take_live(state, sums, &weight, ma_heap_size_class(sample->size_bytes), true);
 	ma_halves_take(&state->halves, &weight, sample->coin, sample->size_bytes);
@@ -390,6 +392,11 @@ bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site, struct
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view)
 {
 	view_of(state, &state->total, view);
+}
+
+double ma_heap_state_freed(const struct ma_heap_state *state, uint32_t domain)
+{
+	return (double)state->freed_count[domain % MA_HEAP_DOMAINS] / MA_COUNT_UNITS;
 }
 
 uint32_t ma_heap_state_peak_ms(const struct ma_heap_state *state)

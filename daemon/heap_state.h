@@ -82,6 +82,7 @@ struct ma_heap_state {
 	struct ma_heap_sums other[MA_HEAP_DOMAINS];
 	struct ma_heap_sums total;
 	struct ma_halves halves;
+	uint64_t freed_count[MA_HEAP_DOMAINS]; /* in the units of counts */
 	double deviations;     /* sum of the standard deviations of all samples, bytes */
 	uint32_t peak_ms;      /* when the total was largest */
 	uint64_t unbalanced;   /* frees of more than was live: something was lost */
@@ -148,6 +149,9 @@ bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site,
 
 /* The totals; peak_* are of the moment ma_heap_state_peak_ms. */
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view);
+
+/* How many allocations of a domain (enum ma_domain) were freed, estimated. */
+double ma_heap_state_freed(const struct ma_heap_state *state, uint32_t domain);
 
 /* When the total was largest, milliseconds since attach. */
 uint32_t ma_heap_state_peak_ms(const struct ma_heap_state *state);

@@ -257,6 +257,17 @@ static void renew(struct ma_session *session, uint64_t now_ms)
 	__atomic_store_n(&control->lease_tsc, ma_clock_tsc() + lease_ticks, __ATOMIC_RELAXED);
 }
 
+/* Calls that passed through the hook, sampled or not. */
+static double operations(const struct ma_session *session, const struct ma_site_view *total)
+{
+	double calls =
+		total->allocated_count + ma_heap_state_freed(&session->heap, MA_DOMAIN_MALLOC);
+	if (session->map.ident.python_frees)
+		calls += ma_heap_state_freed(&session->heap, MA_DOMAIN_OBJECT) +
+			 ma_heap_state_freed(&session->heap, MA_DOMAIN_MEM);
+	return calls;
+}
+
 static void govern(struct ma_session *session, uint64_t now_ms)
 {
 	struct ma_counters counters;
@@ -267,7 +278,7 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 		.now_ms = now_ms,
 		.tsc = ma_clock_tsc(),
 		.slow_cycles = counters.slow_cycles,
-		.operations = 2 * total.allocated_count - total.live_count,
+		.operations = operations(session, &total),
 		.ring_permille = session->ring_permille,
 		.live_count = total.live_samples,
 		.dropped = counters.dropped_allocs + counters.dropped_frees,

@@ -15,9 +15,10 @@ struct table {
 	uint64_t function[4];
 };
 
+/* Frees may be left to the interpreter (inject/hook/promote.h). */
 static bool is_table(const uint64_t *functions, uint64_t thunk)
 {
-	for (uint64_t i = 0; i < 4; i++)
+	for (uint64_t i = 0; i < 3; i++)
 		if (functions[i] != thunk + i * MA_THUNK_BYTES)
 			return false;
 	return true;
@@ -34,8 +35,10 @@ static void find(const uint64_t *words, size_t count, uint64_t address, struct m
 
 		if (words[i] - object > mem - object)
 			continue;
-		if (is_table(words + i, object))
+		if (is_table(words + i, object)) {
 			ident->obj_table = table;
+			ident->python_frees = words[i + 3] == object + 3 * MA_THUNK_BYTES;
+		}
 		if (is_table(words + i, mem))
 			ident->mem_table = table;
 	}

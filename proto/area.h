@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 4,         /* raised by any change of a struct below */
+	MA_AREA_VERSION = 5,         /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
@@ -119,6 +119,7 @@ struct ma_area_ident {
 	uint64_t thunk_data;       /* its data page: struct ma_thunk_data */
 	uint64_t obj_table;        /* the target's PyMemAllocatorEx of domain OBJ, 0 = not hooked */
 	uint64_t mem_table;        /* the same of domain MEM */
+	uint64_t python_frees;     /* 1: the words of these tables that free lead to the hook too */
 	uint64_t exact_heap_bytes; /* exact mode: bytes of struct ma_exact's arena */
 	char python_path[256]; /* the object that holds the interpreter, as the target names it */
 	uint64_t python_base;  /* its load address */
@@ -290,8 +291,7 @@ struct ma_site {
 /* A slot of the code map. address 0 = never used, 1 = removed. */
 struct ma_code_slot {
 	uint64_t address;
-	uint32_t code;
-	uint32_t reserved;
+	uint64_t identity; /* id in the code log; high half: ma_code_check of that code object */
 };
 
 /*

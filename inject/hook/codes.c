@@ -4,12 +4,14 @@
  * for the first time is described (name, file, first line, line table) straight from the
  * interpreter's memory; the caller's stack keeps it alive meanwhile. Equal contents share a record,
  * so that a program that compiles the same source for ever does not fill the log. Addresses are
- * reused almost at once, so the map from address to record follows frees: a described address is in
- * the filter, and its free empties the slot.
+ * reused almost at once. Where all frees are seen, the map from address to record follows them: a
+ * described address is in the filter, and its free empties the slot. Where they are not, a check in
+ * the slot tells (code_check.h), and the next code object at an address takes the slot over.
  *
  * What is read are fields that CPython does not change after creation (Include/cpython/code.h,
  * unicodeobject.h, bytesobject.h), at the offsets of struct ma_py_layout.
  */
+#include "inject/hook/code_check.h"
 #include "inject/hook/filter.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
@@ -225,12 +227,14 @@ static uint32_t intern(struct ma_tables *tables, const struct description *d)
 }
 
 /*
- * Enters address -> id into the map. The lock is held, so slots are filled and emptied for good
+ * Enters address -> identity into the map, or changes what it says of an address that is in it;
+ * true: the address was not. The lock is held, so slots are filled and emptied for good
  * here alone; a free can only turn an address into MA_CODE_REMOVED. Removed slots are used again,
  * and those just before a slot that was never used become unused as well: nothing that is looked
  * for lies behind them. So removed slots do not pile up, however many code objects come and go.
+ * Where frees are not seen, code objects long gone may crowd a place: one of them gives way.
  */
-static bool enter(struct ma_tables *tables, uint64_t address, uint32_t id)
+static bool enter(struct ma_tables *tables, uint64_t address, uint64_t identity, bool sees_frees)
 {
 	uint64_t home = ma_address_hash(address) / (UINT64_MAX / MA_CODE_MAP + 1);
 	uint32_t taken = MA_CODE_PROBES, end;
@@ -241,17 +245,20 @@ static bool enter(struct ma_tables *tables, uint64_t address, uint32_t id)
 
 		slot = &tables->code_map[(home + end) % MA_CODE_MAP];
 		have = __atomic_load_n(&slot->address, __ATOMIC_ACQUIRE);
-		if (have == address)
+		if (have == address) {
+			__atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
 			return false;
+		}
 		if (have <= MA_CODE_REMOVED && taken == MA_CODE_PROBES)
 			taken = end;
 		if (!have)
 			break;
 	}
-	if (taken == MA_CODE_PROBES)
+	if (taken == MA_CODE_PROBES && sees_frees)
 		return false; /* crowded here: it is described again each time it is met */
-	slot = &tables->code_map[(home + taken) % MA_CODE_MAP];
-	__atomic_store_n(&slot->code, id, __ATOMIC_RELAXED);
+	slot = &tables->code_map[(home + taken % MA_CODE_PROBES) % MA_CODE_MAP];
+	__atomic_store_n(&slot->address, MA_CODE_REMOVED, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->identity, identity, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->address, address, __ATOMIC_RELEASE);
 	if (end == MA_CODE_PROBES)
 		return true;
@@ -270,9 +277,11 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 			   const struct ma_writer *writer, uint64_t address, bool *busy)
 {
 	struct description description;
+	bool read = describe(layout, address, &description);
+	uint32_t check =
+		read ? ma_code_check(layout, address) : ma_code_check_fields(layout, address);
 	uint32_t id = 0;
 	bool entered;
-	bool read = describe(layout, address, &description);
 
 	if (!ma_tables_lock(&area->tables, writer)) {
 		*busy = true;
@@ -280,9 +289,9 @@ uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layo
 	}
 	if (read)
 		id = intern(&area->tables, &description);
-	entered = enter(&area->tables, address, id);
+	entered = enter(&area->tables, address, (uint64_t)check << 32 | id, writer->sees_frees);
 	ma_tables_unlock(&area->tables, writer->owner);
-	if (entered)
+	if (entered && writer->sees_frees)
 		ma_filter_add(area, address);
 	return id;
 }

@@ -147,7 +147,9 @@ struct ma_hook_config {
 	uint64_t slots_foreign;  /* left alone by the last pass: another tool's functions */
 	uint32_t tables_foreign; /* bit d: domain d's table no longer held our thunks; left alone */
 	uint32_t passes_failed;  /* mprotect refused, unreadable dynamic section */
-	char message[256];       /* dlerror's text, when dlopen failed */
+	uint32_t promotes;       /* sampled small blocks are promoted to malloc's; see promote.h */
+	uint32_t reserved;
+	char message[256]; /* dlerror's text, when dlopen failed */
 };
 
 /*

@@ -19,7 +19,7 @@ MA_INLINE void *serve(enum ma_mode mode, void *block, size_t bytes)
 MA_INLINE void *reallocate(enum ma_mode mode, void *block, size_t bytes)
 {
 	struct ma_taken taken;
-	bool was_taken = ma_account_take(mode, block, MA_LAYER_MALLOC, &taken);
+	bool was_taken = ma_account_take(mode, block, MA_LAYER_ANY, &taken);
 	void *moved = MA_NEXT(MA_FN_REALLOC, ma_fn_realloc)(block, bytes);
 
 	/* glibc's realloc(block, 0) frees the block and returns NULL. */

@@ -22,7 +22,9 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 {
 	ma_fn_py_realloc *next = MA_NEXT(fn, ma_fn_py_realloc);
 	struct ma_taken taken;
-	bool was_taken = ma_account_take(mode, block, MA_LAYER_PYTHON, &taken);
+	/* What was promoted goes on to malloc's hook, which takes it. */
+	bool was_taken =
+		!ma_hook.config->promotes && ma_account_take(mode, block, MA_LAYER_PYTHON, &taken);
 	void *moved;
 
 	ma_tls()->served = 0;

@@ -3,6 +3,7 @@
  * The walk over a thread's Python frames, done by that thread itself inside an allocator hook: from
  * the state of the thread to its innermost frame, and outwards from there (frame_look.h).
  */
+#include "inject/hook/code_check.h"
 #include "inject/hook/cpu.h"
 #include "inject/hook/frame_look.h"
 #include "inject/hook/python_memory.h"
@@ -71,9 +72,10 @@ static uint64_t first_frame(const struct ma_py_layout *layout, uint64_t state, u
 static inline uint32_t code_id(struct ma_area *area, const struct ma_py_layout *layout,
 			       const struct ma_writer *writer, uint64_t code, bool *busy)
 {
-	uint32_t id = ma_codes_find(&area->tables, code);
+	uint64_t known = ma_codes_identity(&area->tables, code);
+	uint32_t id = (uint32_t)known;
 
-	if (id == MA_CODE_UNSEEN)
+	if (id == MA_CODE_UNSEEN || !ma_code_check_holds(layout, code, known))
 		id = ma_codes_describe(area, layout, writer, code, busy);
 	if (!id)
 		ma_counter_add(&area->counters.frames_unknown, 1);

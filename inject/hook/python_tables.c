@@ -17,6 +17,9 @@
 #include "inject/hook/entries.h"
 #include "inject/hook/state.h"
 
+/* The last word of a table of four: it stays as it is where blocks are promoted (promote.h). */
+enum { WORD_FREE = 3 };
+
 enum {
 	DOMAIN_RAW = 0, /* PYMEM_DOMAIN_RAW and its neighbours */
 	DOMAIN_MEM = 1,
@@ -78,12 +81,18 @@ static uint64_t thunk(const struct table *table, uint32_t word)
 	return ma_thunk_address((enum ma_fn)(table->first + word));
 }
 
-/* How many function words are our thunks. */
+/* How many function words hold our thunks while we are in: the first so many. */
+static uint32_t wanted(const struct table *table)
+{
+	return ma_hook.config->promotes && table->words > WORD_FREE ? WORD_FREE : table->words;
+}
+
+/* How many of those do. */
 static uint32_t ours(const struct table *table, const uint64_t words[MAX_WORDS + 1])
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < table->words; i++)
+	for (uint32_t i = 0; i < wanted(table); i++)
 		count += words[i + 1] == thunk(table, i);
 	return count;
 }
@@ -143,9 +152,33 @@ static bool install(const struct table *table)
 		return true;
 	adopt(table, words);
 	switch_thunks_on(table);
-	for (uint32_t i = 0; i < table->words; i++)
+	for (uint32_t i = 0; i < wanted(table); i++)
 		words[i + 1] = thunk(table, i);
 	set(table->domain, words);
+	return true;
+}
+
+/*
+ * Can small blocks be promoted? The interpreter's own allocators have no context; and malloc and
+ * free must lead to us.
+ */
+static bool can_promote(void)
+{
+	static const int domains[] = {DOMAIN_RAW, DOMAIN_MEM, DOMAIN_OBJ};
+	static const enum ma_fn below[] = {MA_FN_MALLOC, MA_FN_CALLOC, MA_FN_REALLOC, MA_FN_FREE};
+
+	if (ma_hook.mode == MA_MODE_EXACT || !can_reach(DOMAIN_RAW))
+		return false;
+	for (uint32_t i = 0; i < sizeof below / sizeof below[0]; i++)
+		if (!ma_hook.next[below[i]])
+			return false;
+	for (uint32_t i = 0; i < sizeof domains / sizeof domains[0]; i++) {
+		uint64_t words[MAX_WORDS + 1] = {0};
+
+		get(domains[i], words);
+		if (words[0])
+			return false;
+	}
 	return true;
 }
 
@@ -155,6 +188,7 @@ uint32_t ma_python_tables_install(void)
 
 	if (!ma_hook.small_limit)
 		return 0;
+	ma_hook.config->promotes = can_promote();
 	for (uint32_t i = 0; i < TABLES; i++)
 		if (!install(&tables[i]))
 			foreign |= 1u << tables[i].domain;
@@ -170,7 +204,7 @@ static bool restore(const struct table *table)
 	if (!can_reach(table->domain) || !ma_hook.thunks->next[table->first])
 		return true;
 	get(table->domain, words);
-	if (ours(table, words) < table->words)
+	if (ours(table, words) < wanted(table))
 		return words[1] == ma_hook.thunks->next[table->first];
 	for (uint32_t i = 0; i < table->words; i++)
 		words[i + 1] = ma_hook.thunks->next[table->first + i];

@@ -5,6 +5,7 @@
 #include "inject/hook/filter.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/live.h"
+#include "inject/hook/promote.h"
 #include "inject/hook/ring.h"
 #include "inject/hook/sampler.h"
 #include "inject/hook/site.h"
@@ -134,6 +135,20 @@ static void sample_or_drop(const struct ma_visit *visit, uint64_t address, struc
 		ma_ring_release(ring, visit->tid);
 }
 
+/* A block whose free would not be seen is made one whose free is. Returns the block. */
+static void *promote_and_sample(const struct ma_visit *visit, void *block, struct ma_taken *made)
+{
+	bool seen;
+
+	block = ma_promote(visit->tls, block, made->size_bytes, (enum ma_domain)made->domain,
+			   &seen);
+	if (seen)
+		sample_or_drop(visit, (uint64_t)(uintptr_t)block, made);
+	else
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+	return block;
+}
+
 static bool by_classes(void)
 {
 	return ma_hook.mode == MA_MODE_CLASSES;
@@ -201,7 +216,10 @@ __attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t byte
 			.domain = domain,
 		};
 
-		sample_or_drop(&visit, (uint64_t)(uintptr_t)block, &made);
+		if (ma_promotes(domain))
+			block = promote_and_sample(&visit, block, &made);
+		else
+			sample_or_drop(&visit, (uint64_t)(uintptr_t)block, &made);
 		draw(tls);
 	}
 	ma_gate_leave(&visit);

@@ -5,8 +5,8 @@
  * passes the gate first. Runs on the target's threads, inside an allocator call, after the real
  * allocation and before the real free; never touches errno.
  *
- * `layers` is a mask of 1 << enum ma_domain: who gave the block out. A block of malloc that passes
- * Python's hooks on its way is left to the malloc hook, which is called next.
+ * `layers` is a mask of 1 << enum ma_domain: whose block it is counted as. A block of malloc that
+ * passes Python's hooks on its way is left to the malloc hook, which is called next.
  */
 #ifndef MA_HOOK_RECORD_H
 #define MA_HOOK_RECORD_H
@@ -20,9 +20,8 @@
 
 #define MA_HIDDEN __attribute__((visibility("hidden")))
 
-#define MA_LAYER_MALLOC (1u << MA_DOMAIN_MALLOC)
 #define MA_LAYER_PYTHON (1u << MA_DOMAIN_OBJECT | 1u << MA_DOMAIN_MEM)
-#define MA_LAYER_ANY    (MA_LAYER_MALLOC | MA_LAYER_PYTHON)
+#define MA_LAYER_ANY    (1u << MA_DOMAIN_MALLOC | MA_LAYER_PYTHON)
 
 /* A block that was taken out of the books because it is about to be freed or moved. */
 struct ma_taken {
@@ -36,7 +35,7 @@ struct ma_taken {
 /*
  * Sampled mode, by bytes or by size class. The thread's `left` did not cover this allocation:
  * samples it, or draws first if no draw was in force, or waits while nobody wants data. Returns
- * block, which may be NULL (failed: no effect).
+ * block, which may be NULL (failed: no effect), or where it was moved to (promote.h).
  */
 MA_HIDDEN void *ma_record_sampled(void *block, size_t bytes, enum ma_domain domain);
 

@@ -79,6 +79,7 @@ static uint32_t site_of(struct ma_walk *walk, uint8_t domain, uint8_t thread_slo
 		.owner = lock_owner(),
 		.patient = site.config->mode == MA_MODE_EXACT,
 		.second_ticks = site.second_ticks,
+		.sees_frees = !site.config->promotes,
 	};
 	struct ma_counters *counters = &site.area->counters;
 

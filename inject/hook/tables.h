@@ -66,6 +66,7 @@ struct ma_writer {
 	uint32_t owner;        /* what the lock shows: the thread's id, not 0 */
 	bool patient;          /* waits for the lock until it has it */
 	uint64_t second_ticks; /* ticks of the time stamp counter in a second */
+	bool sees_frees;       /* of every block, so that the filter is to know code objects */
 };
 
 /*
@@ -83,10 +84,10 @@ void ma_tables_unlock(struct ma_tables *tables, uint32_t owner);
 bool ma_tables_publish(uint64_t *used, uint64_t start, uint64_t words);
 
 /*
- * The id of the code object at this address: MA_CODE_UNSEEN when it was not met yet, 0 when it
- * could not be described. Lock-free. The caller knows that the object is alive.
+ * What the code map knows of this address: an id and a check, see struct ma_code_slot; id
+ * MA_CODE_UNSEEN when it was not met yet, 0 when it could not be described. Lock-free.
  */
-static inline uint32_t ma_codes_find(const struct ma_tables *tables, uint64_t address)
+static inline uint64_t ma_codes_identity(const struct ma_tables *tables, uint64_t address)
 {
 	uint64_t at = ma_address_hash(address) / (UINT64_MAX / MA_CODE_MAP + 1);
 
@@ -95,17 +96,24 @@ static inline uint32_t ma_codes_find(const struct ma_tables *tables, uint64_t ad
 		uint64_t have = __atomic_load_n(&slot->address, __ATOMIC_ACQUIRE);
 
 		if (have == address)
-			return __atomic_load_n(&slot->code, __ATOMIC_RELAXED);
+			return __atomic_load_n(&slot->identity, __ATOMIC_RELAXED);
 		if (!have)
 			break;
 	}
 	return MA_CODE_UNSEEN;
 }
 
+/* The id alone, for who hears of every free: what is in the map then is what lives there. */
+static inline uint32_t ma_codes_find(const struct ma_tables *tables, uint64_t address)
+{
+	return (uint32_t)ma_codes_identity(tables, address);
+}
+
 /*
  * Describes the code object at this address, which the caller knows to be alive, and enters it into
- * log, map and filter. Returns its id, or 0 when it cannot be read or the log is full; *busy
- * is set when it is 0 because the lock was not to be had.
+ * log and map, in place of what the map knows of that address, and into the filter. Returns its id,
+ * or 0 when it cannot be read or the log is full; *busy is set when it is 0 because the lock was
+ * not to be had.
  */
 uint32_t ma_codes_describe(struct ma_area *area, const struct ma_py_layout *layout,
 			   const struct ma_writer *writer, uint64_t address, bool *busy);

@@ -6,8 +6,8 @@ find_program(MA_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 # Everything but the globals (install.c; the tests have their own) and what needs a dynamic loader,
 # for both ways to keep per-thread state.
 set(MA_HOOK_PURE_SOURCES sampler live filter ring threads exact) # those without globals
-set(MA_HOOK_CORE_SOURCES ${MA_HOOK_PURE_SOURCES} gate tls record record_exact entries_malloc
-  entries_python entries_mmap object wanted pass)
+set(MA_HOOK_CORE_SOURCES ${MA_HOOK_PURE_SOURCES} gate tls promote record record_exact
+  entries_malloc entries_python entries_mmap object wanted pass)
 list(TRANSFORM MA_HOOK_PURE_SOURCES REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/inject/hook/\\1.c")
 list(TRANSFORM MA_HOOK_CORE_SOURCES REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/inject/hook/\\1.c")
 foreach(slots 0 1)
@@ -22,6 +22,7 @@ ma_unit_test(hook_ring SOURCES test_hook_ring.c LIBS ma_hook_core_0 ma_proto Thr
 ma_unit_test(hook_exact SOURCES test_hook_exact.c LIBS ma_hook_core_0 Threads::Threads)
 ma_unit_test(hook_pass SOURCES test_hook_pass.c LIBS ma_hook_core_0)
 ma_unit_test(hook_entries SOURCES test_hook_entries.c LIBS ma_hook_core_0 ma_proto)
+ma_unit_test(hook_promote SOURCES test_hook_promote.c LIBS ma_hook_core_0 ma_proto)
 ma_unit_test(hook_entries_slots SOURCES test_hook_entries.c LIBS ma_hook_core_1 ma_proto)
 
 # What several threads touch at once, under the thread sanitizer.

@@ -157,7 +157,7 @@ void fake_init(struct fake_python *python, uint32_t version)
 		.area = map(MA_AREA_SAMPLED_BYTES),
 		.memory = map(FAKE_MEMORY_BYTES),
 		.used = 4096,
-		.writer = {.owner = 1, .second_ticks = UINT64_C(1) << 32},
+		.writer = {.owner = 1, .second_ticks = UINT64_C(1) << 32, .sees_frees = true},
 	};
 	python->config.area = (uint64_t)(uintptr_t)python->area;
 	python->config.layout = *layout;

@@ -295,17 +295,19 @@ uint64_t inside_thunks_in(uint64_t low, uint64_t high)
 	return count;
 }
 
-/* Bit per domain whose table's function words are all thunks. */
+/* Bit per domain whose table's function words are thunks, but for `free` where blocks are promoted.
+ */
 int inside_tables_hold_thunks(void)
 {
 	domain_function *get = (domain_function *)config->py_get_allocator;
+	uint64_t wanted = config->promotes ? 3 : 4;
 	int bits = 0;
 
 	for (int domain = PYMEM_DOMAIN_MEM; domain <= PYMEM_DOMAIN_OBJ; domain++) {
 		uint64_t table[5];
 
 		get(domain, table);
-		if (inside_thunks_in(address_of(table), address_of(table + 5)) == 4)
+		if (inside_thunks_in(address_of(table), address_of(table + 5)) == wanted)
 			bits |= 1 << domain;
 	}
 	return bits;

@@ -36,7 +36,7 @@ static const struct {
 	FIELD(ma_area, live, 3702784),
 	FIELD(ma_area, tables, 7897088),
 	FIELD(ma_area, exact, 79466496),
-	SIZE(ma_area_ident, 608),
+	SIZE(ma_area_ident, 616),
 	FIELD(ma_area_ident, magic, 0),
 	FIELD(ma_area_ident, version, 8),
 	FIELD(ma_area_ident, python_version, 12),
@@ -51,12 +51,13 @@ static const struct {
 	FIELD(ma_area_ident, thunk_data, 72),
 	FIELD(ma_area_ident, obj_table, 80),
 	FIELD(ma_area_ident, mem_table, 88),
-	FIELD(ma_area_ident, exact_heap_bytes, 96),
-	FIELD(ma_area_ident, python_path, 104),
-	FIELD(ma_area_ident, python_base, 360),
-	FIELD(ma_area_ident, python_build_id, 368),
-	FIELD(ma_area_ident, size_rate_count, 412),
-	FIELD(ma_area_ident, size_rates, 416),
+	FIELD(ma_area_ident, python_frees, 96),
+	FIELD(ma_area_ident, exact_heap_bytes, 104),
+	FIELD(ma_area_ident, python_path, 112),
+	FIELD(ma_area_ident, python_base, 368),
+	FIELD(ma_area_ident, python_build_id, 376),
+	FIELD(ma_area_ident, size_rate_count, 420),
+	FIELD(ma_area_ident, size_rates, 424),
 	SIZE(ma_size_rate, 24),
 	FIELD(ma_size_rate, below_bytes, 0),
 	FIELD(ma_size_rate, cost, 8),
@@ -144,7 +145,7 @@ static const struct {
 	FIELD(ma_site, flags, 6),
 	SIZE(ma_code_slot, 16),
 	FIELD(ma_code_slot, address, 0),
-	FIELD(ma_code_slot, code, 8),
+	FIELD(ma_code_slot, identity, 8),
 	SIZE(ma_tables, 71565376),
 	FIELD(ma_tables, lock, 0),
 	FIELD(ma_tables, site_count, 4),
@@ -193,7 +194,7 @@ static void test_layout(void **state)
 {
 	(void)state;
 	int changed = 0;
-	assert_int_equal(MA_AREA_VERSION, 4);
+	assert_int_equal(MA_AREA_VERSION, 5);
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
 		if (layout[i].is == layout[i].was)
 			continue;

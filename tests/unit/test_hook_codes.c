@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "hook_fake_python.h"
+#include "inject/hook/code_check.h"
 #include "inject/hook/filter.h"
 #include "inject/hook/site.h"
 #include "proto/area_check.h"
@@ -120,6 +121,92 @@ static void code_strings(void **state)
 	head = read_code(describe(address), data, sizeof(data));
 	assert_int_equal(head.name_bytes, MA_CODE_NAME_BYTES);
 	assert_int_equal(head.cut, 1);
+}
+
+/* Is what the map knows of a code object still true of it? */
+static bool holds(uint64_t address)
+{
+	return ma_code_check_holds(&python.config.layout, address,
+				   ma_codes_identity(tables, address));
+}
+
+/* Where frees are not seen, a walk notices that another code object lives at an address. */
+static void code_check(void **state)
+{
+	const struct ma_py_layout *layout = &python.config.layout;
+	uint64_t address = fake_code(&python, "before", 10), frames[MA_MAX_FRAMES];
+	uint64_t lines = ma_py_word(address, layout->code_linetable);
+	uint64_t frame = fake_frame(&python, 0, address, 8);
+	uint32_t size = (uint32_t)ma_py_word(lines, layout->bytes_size), id;
+	struct {
+		uint64_t field;
+		uint64_t value;
+	} words[] = {
+		{layout->code_name, fake_text(&python, "after!", 6, 1)},
+		{layout->code_filename, fake_text(&python, "new.py", 6, 1)},
+		{layout->code_linetable, fake_bytes(&python, "\x80\x01\x02\x03", 4)},
+		{layout->object_type, python.root_type},
+	};
+
+	(void)state;
+	python.writer.sees_frees = false;
+	id = describe(address);
+	assert_true(holds(address));
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		uint64_t old = ma_py_word(address, words[i].field);
+
+		fake_put(address, words[i].field, words[i].value);
+		assert_false(holds(address));
+		fake_put(address, words[i].field, old);
+		assert_true(holds(address));
+	}
+	/* The line table's own bytes, at the same place: every one of so few counts. */
+	for (uint32_t i = 0; i < size; i++) {
+		uint8_t *byte = (uint8_t *)(uintptr_t)(lines + layout->bytes_data + i);
+
+		*byte ^= 1;
+		assert_false(holds(address));
+		*byte ^= 1;
+	}
+	assert_true(holds(address));
+	fake_put_int(address, layout->code_first_line, 11);
+	assert_false(holds(address));
+	fake_enter(fake_state(&python, frame));
+	assert_int_equal(fake_walk(&python, frames).count, 1);
+	assert_true(MA_FRAME_CODE(frames[0]) != id);
+	assert_int_equal(MA_FRAME_CODE(frames[0]), ma_codes_find(tables, address));
+	assert_true(holds(address));
+	/* Such an address is not in the filter, from which nobody would take it. */
+	assert_false(ma_filter_may_hold(python.area, address));
+}
+
+/* The second half is not looked at where the first is wrong: the line table may be anything. */
+static void code_check_surprise(void **state)
+{
+	uint64_t address = fake_code(&python, "before", 10);
+
+	(void)state;
+	describe(address);
+	fake_put(address, python.config.layout.code_linetable, 0xdead0000);
+	assert_false(holds(address));
+}
+
+/* A place that is full of code objects long gone takes new ones. */
+static void code_crowd(void **state)
+{
+	uint64_t address = fake_code(&python, "late", 10);
+	uint64_t home = ma_address_hash(address) / (UINT64_MAX / MA_CODE_MAP + 1);
+	uint32_t id;
+
+	(void)state;
+	for (uint32_t i = 0; i < MA_CODE_PROBES; i++)
+		tables->code_map[(home + i) % MA_CODE_MAP].address = 16 * (i + 1);
+	id = describe(address);
+	assert_true(id);
+	assert_int_equal(ma_codes_find(tables, address), MA_CODE_UNSEEN);
+	python.writer.sees_frees = false;
+	assert_int_equal(describe(address), id);
+	assert_int_equal(ma_codes_find(tables, address), id);
 }
 
 static void code_unreadable(void **state)
@@ -289,6 +376,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(code_record, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(code_strings, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(code_check, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(code_check_surprise, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(code_crowd, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(code_unreadable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(code_shared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(code_freed, set_up, tear_down),
