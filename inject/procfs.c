@@ -424,21 +424,6 @@ int ma_proc_pids(pid_t **pids, size_t *count, struct ma_error *error)
 	return list_numbers("/proc", pids, count, error);
 }
 
-int ma_proc_children(pid_t pid, pid_t **pids, size_t *count, struct ma_error *error)
-{
-	int code = ma_proc_pids(pids, count, error);
-	if (code)
-		return code;
-	size_t kept = 0;
-	for (size_t i = 0; i < *count; i++) {
-		struct ma_proc_stat stat;
-		if (!ma_proc_stat_read((*pids)[i], 0, &stat, NULL) && stat.ppid == pid)
-			(*pids)[kept++] = (*pids)[i];
-	}
-	*count = kept;
-	return 0;
-}
-
 void ma_proc_comm(pid_t pid, char *comm, size_t room)
 {
 	char *text;

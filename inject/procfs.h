@@ -82,9 +82,6 @@ int ma_proc_tasks(pid_t pid, pid_t **tids, size_t *count, struct ma_error *error
 /* Every process that /proc shows, ascending. *pids is returned-owned. */
 int ma_proc_pids(pid_t **pids, size_t *count, struct ma_error *error);
 
-/* Children of every thread of pid, by scanning /proc for PPid. *pids is returned-owned. */
-int ma_proc_children(pid_t pid, pid_t **pids, size_t *count, struct ma_error *error);
-
 /* comm of a process, "?" when it cannot be read. Always fills. */
 void ma_proc_comm(pid_t pid, char *comm, size_t room);
 
