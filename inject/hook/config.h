@@ -11,7 +11,7 @@
 
 #include "inject/hook/cpython/layout.h"
 
-enum { MA_HOOK_ABI = 5 };
+enum { MA_HOOK_ABI = 6 };
 
 /* The functions that are intercepted. Order = thunk index; keep in step with ma_fn_names. */
 enum ma_fn {
