@@ -51,7 +51,7 @@ def test_program_sees_no_difference(memattach, start, every_python):
     bare = target.tell("answer = blocks()")
     assert bare[0] > HELD and abs(bare[1]) < NOISE_BLOCKS and bare[2], bare
     before = probe.state(target.pid)
-    memattach.ok("attach", "--sample", "4KiB", target.pid)
+    memattach.ok("attach", "--sample", "16KiB", target.pid)
     sampled = target.tell("answer = blocks()")
     assert sampled[2], "contents have changed"
     assert abs(sampled[0] - bare[0]) < NOISE_BLOCKS, (bare, sampled)
