@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memattach: reads the command line and hands over to the sub-command. */
 #include "cli/cmd.h"
+#include "cli/debuginfod.h"
 #include "cli/errors.h"
 #include "cli/help.h"
 #include "cli/output.h"
@@ -12,6 +13,12 @@ static int (*const runs[MA_COMMANDS])(const struct ma_options *) = {
 	[MA_COMMAND_DUMP] = ma_cmd_dump,       [MA_COMMAND_STACKS] = ma_cmd_stacks,
 	[MA_COMMAND_DOCTOR] = ma_cmd_doctor,   [MA_COMMAND_DAEMON] = ma_cmd_daemon,
 };
+
+#ifdef MA_DYNAMIC
+static const bool is_dynamic = true;
+#else
+static const bool is_dynamic = false;
+#endif
 
 static int print_help(const struct ma_options *options)
 {
@@ -37,7 +44,8 @@ int main(int argc, char **argv)
 	struct ma_error error = {0};
 	int code;
 	ma_output_init();
-	if (ma_options_parse(&options, argc > 0 ? argc - 1 : 0, argv + 1, &error))
+	if (ma_options_parse(&options, argc > 0 ? argc - 1 : 0, argv + 1, &error) ||
+	    ma_debuginfod_check(&options, is_dynamic, &error))
 		code = ma_errors_print(&error);
 	else if (options.version)
 		code = print_version();

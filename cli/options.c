@@ -311,6 +311,8 @@ static int check_together(const struct parser *parser)
 		 "must be more than 0, as in 10m"},
 		{options->native && options->no_native, "--native with --no-native",
 		 "give one or the other"},
+		{options->debuginfod && options->no_native, "--debuginfod with --no-native",
+		 "debug files are for native frames: give one or the other"},
 		{options->once && options->duration_ms, "--once with --duration",
 		 "--once detaches as soon as it is done, --duration later: give one or the other"},
 		{options->keep && (options->once || options->duration_ms),

@@ -35,7 +35,8 @@ struct ma_options {
 	bool children, json, force, trust_seccomp, once, keep, all, forget, stop;
 	bool quiet, verbose, help, version;
 	bool native, no_native; /* as asked for; by default it depends on the mode */
-	bool live;              /* --live: the command of that name */
+	bool debuginfod;
+	bool live; /* --live: the command of that name */
 	bool wait_given, sample_given;
 	struct ma_sample_choice sample;
 	double overhead_ratio;

@@ -43,6 +43,9 @@ const struct ma_option ma_options_table[] = {
 	 "native stacks, with --sample exact too (default: in every other mode)"},
 	{"no-native", 0, MA_OPTION_FLAG, NULL, FIELD(no_native), ATTACHING | BIT(STACKS),
 	 "Python frames only"},
+	{"debuginfod", 0, MA_OPTION_FLAG, NULL, FIELD(debuginfod), ATTACHING,
+	 "fetch debug files that are not here from the servers in DEBUGINFOD_URLS (dynamic build "
+	 "only)"},
 	{"once", 0, MA_OPTION_FLAG, NULL, FIELD(once), BIT(SUMMARY) | BIT(LIVE) | BIT(DUMP),
 	 "detach when done"},
 	{"duration", 0, MA_OPTION_DURATION, "T", FIELD(duration_ms),

@@ -10,6 +10,7 @@
 
 #include "cli/alloc.h"
 #include "cli/daemon_start.h"
+#include "cli/debuginfod.h"
 #include "cli/errors.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -21,7 +22,8 @@
 
 enum {
 	WATCH_STEP_MS = 200,
-	NAMES_MS = 30000, /* the longest wait for names; what is not there then has none */
+	NAMES_MS = 30000,    /* the longest wait for names; what is not there then has none */
+	SERVERS_MS = 120000, /* the same where they may come from servers */
 	NAMES_BAR_MS = 500,
 	NAMES_STEP_MS = 50,
 };
@@ -73,6 +75,10 @@ static void notice_served(const struct ma_tracking *tracking, const Memattach__S
 				 : session->mode == MA_MODE_CLASSES ? "by size class"
 								    : "by sampling",
 				 session->pid);
+	if (options->debuginfod)
+		ma_output_notice("%d: --debuginfod is for the attach; to have it, `memattach "
+				 "detach %d` and attach anew",
+				 session->pid, session->pid);
 }
 
 /* What was asked for and can be changed while attached. */
@@ -128,6 +134,8 @@ static int hand_over(struct ma_tracking *tracking, struct ma_target *target,
 	attached.notice = (char *)result->notice;
 	attached.interval_bytes = exact ? 0 : options->sample.interval_bytes;
 	attached.uid = process->uid;
+	if (options->debuginfod)
+		attached.debuginfod_urls = getenv(MA_DEBUGINFOD_SERVERS);
 	int code = ma_client_attached(&tracking->client, &attached, result->pidfd, result->area_fd,
 				      result->unwind_fd, error);
 	if (code) {
@@ -390,12 +398,13 @@ void ma_tracking_await_names(struct ma_tracking *tracking)
 	struct ma_error ignored;
 	struct ma_progress progress;
 	uint64_t start_ms = monotonic_ms(), done_ms = 0;
+	uint64_t longest_ms = tracking->options->debuginfod ? SERVERS_MS : NAMES_MS;
 	uint32_t pending;
 	if (tracking->options->no_native || ma_client_is_gone(&tracking->client))
 		return;
 	ma_progress_begin(&progress, isatty(STDERR_FILENO) && !tracking->options->quiet,
-			  "reading names", NAMES_MS);
-	while (!ma_interrupt_seen() && done_ms < NAMES_MS &&
+			  "reading names", longest_ms);
+	while (!ma_interrupt_seen() && done_ms < longest_ms &&
 	       count_pending(tracking, &pending, &ignored) == 0 && pending) {
 		char note[64];
 		snprintf(note, sizeof note, "%u native functions to go", pending);

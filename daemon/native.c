@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "daemon/text.h"
 #include "proto/area_check.h"
 #include "proto/unwind.h"
@@ -38,7 +39,25 @@ void ma_native_fini(struct ma_native *native)
 	ma_idmap_fini(&native->file_of_module);
 	ma_idmap_fini(&native->place_of_frame);
 	free(native->scratch);
+	free(native->servers);
 	*native = (struct ma_native){0};
+}
+
+void ma_native_set_servers(struct ma_native *native, const char *servers)
+{
+	free(native->servers);
+	native->servers = servers && servers[0] ? strdup(servers) : NULL;
+}
+
+void ma_native_note(const struct ma_native *native, struct ma_notes *notes)
+{
+	if (!native->servers || !native->cache || !native->cache->fetched.failed)
+		return;
+	const struct ma_symbol_fetched *fetched = &native->cache->fetched;
+	ma_notes_update(notes, ma_clock_realtime_ns(), "debuginfod failed",
+			" for %u of %u debug files since the daemon runs (%s): native lines of "
+			"these modules are what the files here say.",
+			fetched->failed, fetched->asked, fetched->answer);
 }
 
 /* A job of a module, for which its file is open. NULL: no memory. Takes fd. */
@@ -57,6 +76,7 @@ static struct ma_symbol_job *make_job(const struct ma_native *native,
 	job->fd = fd;
 	job->root_fd = ma_modules_root(native->modules);
 	job->path = path;
+	job->servers = native->servers ? strdup(native->servers) : NULL;
 	job->flags = module->interpreter ? MA_SYMBOL_INTERPRETER : 0;
 	return job;
 }
@@ -77,7 +97,9 @@ static uint32_t file_of(struct ma_native *native, uint32_t id,
 	if (known != MA_IDMAP_NONE)
 		return known - 1;
 	*fd = ma_modules_open(native->modules, module);
-	uint32_t file = *fd >= 0 ? ma_native_cache_file(native->cache, *fd) : MA_NATIVE_NONE;
+	uint32_t file = MA_NATIVE_NONE;
+	if (*fd >= 0)
+		file = ma_native_cache_file(native->cache, *fd, native->servers != NULL);
 	/* One more, because a map cannot hold MA_NATIVE_NONE itself. */
 	ma_idmap_add(&native->file_of_module, id, file + 1);
 	return file;

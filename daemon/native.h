@@ -13,6 +13,7 @@
 #include "daemon/idmap.h"
 #include "daemon/modules.h"
 #include "daemon/native_cache.h"
+#include "daemon/notes.h"
 #include "proto/area.h"
 #include "proto/stack_merge.h"
 
@@ -32,6 +33,7 @@ struct ma_native {
 	struct ma_native_cache *cache; /* NULL: nobody looks up names */
 	const struct ma_modules *modules;
 	const struct ma_tables *tables;
+	char *servers; /* for debug files, as in DEBUGINFOD_URLS; owned; NULL: none */
 	struct ma_idmap file_of_module;
 	struct ma_idmap place_of_frame;
 	uint32_t scanned; /* stacks below this id were gone through */
@@ -46,6 +48,12 @@ struct ma_native {
 bool ma_native_init(struct ma_native *native, const struct ma_modules *modules,
 		    const struct ma_tables *tables);
 void ma_native_fini(struct ma_native *native);
+
+/* From now on debug files that are not here are asked of these servers ("" or NULL: of none). */
+void ma_native_set_servers(struct ma_native *native, const char *servers);
+
+/* Says, once names have come, how often the servers failed. */
+void ma_native_note(const struct ma_native *native, struct ma_notes *notes);
 
 /* Goes through stacks that are new, and has the names of their frames looked up; some hundred
  * stacks a call. */

@@ -56,10 +56,11 @@ static bool same_file(const struct ma_native_file *a, const struct ma_native_fil
 	return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
 	       a->modified.tv_sec == b->modified.tv_sec &&
 	       a->modified.tv_nsec == b->modified.tv_nsec &&
-	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec &&
+	       a->servers == b->servers;
 }
 
-uint32_t ma_native_cache_file(struct ma_native_cache *cache, int fd)
+uint32_t ma_native_cache_file(struct ma_native_cache *cache, int fd, bool servers)
 {
 	struct stat status;
 	if (fstat(fd, &status) < 0)
@@ -70,6 +71,7 @@ uint32_t ma_native_cache_file(struct ma_native_cache *cache, int fd)
 		.bytes = status.st_size,
 		.modified = status.st_mtim,
 		.changed = status.st_ctim,
+		.servers = servers,
 	};
 	uint64_t key = mix(mix(mix(file.device, file.inode), (uint64_t)file.bytes),
 			   (uint64_t)file.changed.tv_nsec);
@@ -201,6 +203,14 @@ static void keep_place(struct ma_native_cache *cache, struct ma_native_place *pl
 	place->line = lines;
 }
 
+static void take_fetched(struct ma_symbol_fetched *sum, const struct ma_symbol_fetched *more)
+{
+	sum->asked += more->asked;
+	sum->failed += more->failed;
+	if (more->failed)
+		memcpy(sum->answer, more->answer, sizeof sum->answer);
+}
+
 void ma_native_cache_take(struct ma_native_cache *cache)
 {
 	struct ma_symbol_job *job;
@@ -217,6 +227,7 @@ void ma_native_cache_take(struct ma_native_cache *cache)
 				keep_place(cache, &cache->places[at], job->place[j]);
 			ma_native_cache_give_up(cache, at);
 		}
+		take_fetched(&cache->fetched, &job->fetched);
 		ma_symbol_job_destroy(job);
 		cache->jobs--;
 	}

@@ -47,6 +47,7 @@ struct ma_native_file {
 	ino_t inode;
 	off_t bytes;
 	struct timespec modified, changed;
+	bool servers; /* debug files may come from servers: names can be others then */
 };
 
 /* Zero-initialise, then ma_native_cache_init. */
@@ -64,16 +65,17 @@ struct ma_native_cache {
 	const char **texts;
 	uint32_t text_count, text_room;
 	uint64_t text_bytes;
-	uint32_t pending; /* places that are being looked up */
-	uint32_t jobs;    /* that the worker has; each holds descriptors */
+	uint32_t pending;                 /* places that are being looked up */
+	uint32_t jobs;                    /* that the worker has; each holds descriptors */
+	struct ma_symbol_fetched fetched; /* in all */
 };
 
 void ma_native_cache_init(struct ma_native_cache *cache);
 void ma_native_cache_fini(struct ma_native_cache *cache);
 
-/* The number of a file that is open (fd borrowed); MA_NATIVE_NONE: too many. Daemon loop, as
- * everything here. */
-uint32_t ma_native_cache_file(struct ma_native_cache *cache, int fd);
+/* The number of a file that is open (fd borrowed), as read with the help of servers or without;
+ * MA_NATIVE_NONE: too many. Daemon loop, as everything here. */
+uint32_t ma_native_cache_file(struct ma_native_cache *cache, int fd, bool servers);
 
 /* The place of an address as a file counts them; *is_new: nobody has asked for it, so that it is to
  * be looked up. MA_NATIVE_NONE: too many, or no such address. */

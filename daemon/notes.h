@@ -23,4 +23,8 @@ struct ma_notes {
 void ma_notes_add(struct ma_notes *notes, uint64_t time_ns, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same for a sentence whose end changes: it takes the place of the one with the same head. */
+void ma_notes_update(struct ma_notes *notes, uint64_t time_ns, const char *head, const char *format,
+		     ...) __attribute__((format(printf, 4, 5)));
+
 #endif

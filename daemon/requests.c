@@ -129,6 +129,7 @@ static int attached(struct call *call, struct ma_error *error)
 		.fixed_interval = from->fixed_interval,
 		.keep = from->keep,
 		.budget_ratio = from->budget_ratio,
+		.debuginfod_urls = from->debuginfod_urls,
 		.unwind_worker = call->server->unwind_worker,
 	};
 	struct ma_session *session;

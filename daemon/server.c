@@ -109,6 +109,15 @@ static void finish_tables(struct ma_server *server)
 	}
 }
 
+static void finish_names(struct ma_server *server)
+{
+	ma_native_cache_take(&server->names);
+	for (size_t i = 0; i < server->sessions.count; i++) {
+		struct ma_session *session = server->sessions.all[i];
+		ma_native_note(&session->native, &session->notes);
+	}
+}
+
 static void start_snapshots(struct ma_server *server)
 {
 	for (size_t i = 0; i < server->connection_count; i++) {
@@ -174,7 +183,7 @@ static void handle(struct ma_server *server, const struct wait *wait)
 	if (wait->fds[3].revents)
 		finish_tables(server);
 	if (wait->fds[4].revents)
-		ma_native_cache_take(&server->names);
+		finish_names(server);
 	/* Backwards, because a closed connection's place is taken by the last one. */
 	for (size_t i = wait->connection_count; i > 0; i--) {
 		if (!serve(server, server->connections[i - 1], connections[i - 1].revents, now_ms))

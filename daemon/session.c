@@ -199,6 +199,7 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 		return code;
 	}
 	made->process_open = true;
+	ma_native_set_servers(&made->native, request->debuginfod_urls);
 	start_unwinding(made, request, unwind_fd);
 	close_unwind(unwind_fd);
 	if (ma_process_memory_read(&made->process, MA_MEMORY_ASK_CGROUP, &made->figures, NULL) == 0)

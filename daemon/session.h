@@ -85,6 +85,7 @@ struct ma_session_request {
 	bool fixed_interval;
 	bool keep;
 	double budget_ratio;
+	const char *debuginfod_urls; /* servers for debug files; NULL or "": none are asked */
 	struct ma_unwind_worker *unwind_worker; /* outlives the session; NULL: no native stacks */
 };
 

@@ -21,6 +21,11 @@ enum {
 	TRIES = 3,   /* as it is, alone in a new child, with names alone */
 };
 
+static uint64_t now_ms(void)
+{
+	return ma_clock_monotonic_ns() / 1000000;
+}
+
 static void stop_child(struct ma_symbol_worker *worker)
 {
 	pthread_mutex_lock(&worker->base.lock);
@@ -48,20 +53,19 @@ static uint64_t file_bytes(int fd)
 }
 
 /* Sends a file; the child may take memory for it, for as long as it lives. */
-static bool send_file(struct ma_symbol_worker *worker, struct ma_symbol_ask *ask, int fd,
-		      uint64_t deadline_ms)
+static bool send_file(struct ma_symbol_worker *worker, struct ma_symbol_ask *ask, int fd)
 {
 	if (fd >= 0) {
 		/* Twice: compressed sections are unpacked. */
 		worker->child.memory_bytes += 2 * file_bytes(fd);
 		ma_confined_grant(&worker->child, 0);
 	}
-	return ma_confined_send(worker->child.socket, ask, sizeof *ask, fd, deadline_ms) == 0;
+	return ma_confined_send(worker->child.socket, ask, sizeof *ask, fd, worker->deadline_ms) ==
+	       0;
 }
 
 /* The slot of a file, after opening it there if it is not yet. -1: the child is gone. */
-static int slot_of(struct ma_symbol_worker *worker, const struct ma_symbol_job *job, uint32_t flags,
-		   uint64_t deadline_ms)
+static int slot_of(struct ma_symbol_worker *worker, const struct ma_symbol_job *job, uint32_t flags)
 {
 	int oldest = 0;
 	for (int i = 0; i < MA_SYMBOL_SLOTS; i++) {
@@ -74,7 +78,7 @@ static int slot_of(struct ma_symbol_worker *worker, const struct ma_symbol_job *
 	}
 	struct ma_symbol_ask ask = {
 		.kind = MA_SYMBOL_OPEN, .slot = (uint32_t)oldest, .flags = flags};
-	if (!send_file(worker, &ask, job->fd, deadline_ms))
+	if (!send_file(worker, &ask, job->fd))
 		return -1;
 	worker->slot_file[oldest] = job->file + 1;
 	worker->slot_used[oldest] = ++worker->uses;
@@ -105,30 +109,36 @@ union packet {
 	struct ma_symbol_want want;
 };
 
-static bool answer_want(struct ma_symbol_worker *worker, const struct ma_symbol_job *job,
-			struct ma_symbol_want *want, uint64_t deadline_ms)
+static bool answer_want(struct ma_symbol_worker *worker, struct ma_symbol_job *job,
+			struct ma_symbol_want *want)
 {
 	struct ma_symbol_ask ask = {.kind = MA_SYMBOL_FILE};
 	want->link[sizeof want->link - 1] = 0;
 	int fd = ma_symbol_files_open(job->root_fd, job->path, want);
-	bool sent = send_file(worker, &ask, fd, deadline_ms);
+	if (fd < 0) {
+		uint64_t start_ms = now_ms();
+		fd = ma_symbol_fetch_open(&worker->fetch, job->servers, want,
+					  &worker->base.stopping, &job->fetched);
+		/* The child only waited. */
+		worker->deadline_ms += now_ms() - start_ms;
+	}
+	bool sent = send_file(worker, &ask, fd);
 	if (fd >= 0)
 		close(fd);
 	return sent;
 }
 
 /* Receives what the child says until all addresses are answered. false: it failed. */
-static bool receive_places(struct ma_symbol_worker *worker, struct ma_symbol_job *job,
-			   uint64_t deadline_ms)
+static bool receive_places(struct ma_symbol_worker *worker, struct ma_symbol_job *job)
 {
 	union packet *packet = malloc(sizeof *packet);
 	uint32_t answered = 0;
 	bool fine = packet != NULL;
 	while (fine && answered < job->count) {
 		ssize_t bytes = ma_confined_receive(worker->child.socket, packet, sizeof *packet,
-						    NULL, deadline_ms);
+						    NULL, worker->deadline_ms);
 		if (bytes == sizeof packet->want && packet->kind == MA_SYMBOL_WANT) {
-			fine = answer_want(worker, job, &packet->want, deadline_ms);
+			fine = answer_want(worker, job, &packet->want);
 			continue;
 		}
 		fine = bytes > 0 && packet->kind == MA_SYMBOL_PLACE &&
@@ -167,17 +177,19 @@ static struct ma_symbol_trouble *trouble_of(struct ma_symbol_worker *worker, uin
 
 static bool try_job(struct ma_symbol_worker *worker, struct ma_symbol_job *job, uint32_t flags)
 {
-	uint64_t deadline_ms = ma_clock_monotonic_ns() / 1000000 + worker->timeout_ms;
+	worker->deadline_ms = now_ms() + worker->timeout_ms;
+	ma_symbol_fetch_begin(&worker->fetch);
 	if (!start_child(worker))
 		return false;
-	int slot = slot_of(worker, job, flags, deadline_ms);
+	int slot = slot_of(worker, job, flags);
 	if (slot < 0)
 		return false;
 	struct ma_symbol_ask ask = {
 		.kind = MA_SYMBOL_LOOK, .slot = (uint32_t)slot, .count = job->count};
 	memcpy(ask.address, job->address, sizeof ask.address);
-	return ma_confined_send(worker->child.socket, &ask, sizeof ask, -1, deadline_ms) == 0 &&
-	       receive_places(worker, job, deadline_ms);
+	return ma_confined_send(worker->child.socket, &ask, sizeof ask, -1, worker->deadline_ms) ==
+		       0 &&
+	       receive_places(worker, job);
 }
 
 static bool is_stopping(struct ma_symbol_worker *worker)
@@ -249,6 +261,7 @@ int ma_symbol_worker_start(struct ma_symbol_worker *worker, struct ma_error *err
 {
 	memset(worker, 0, sizeof *worker);
 	worker->timeout_ms = TIMEOUT_MS;
+	ma_symbol_fetch_init(&worker->fetch);
 	int code = ma_worker_start(&worker->base, work, worker, error);
 	if (code)
 		ma_symbol_worker_stop(worker);
@@ -265,6 +278,7 @@ void ma_symbol_job_destroy(struct ma_symbol_job *job)
 	if (job->root_fd >= 0)
 		close(job->root_fd);
 	free(job->path);
+	free(job->servers);
 	free(job);
 }
 
@@ -290,6 +304,7 @@ void ma_symbol_worker_stop(struct ma_symbol_worker *worker)
 	destroy_all(&base->todo);
 	destroy_all(&base->done);
 	ma_worker_fini(base);
+	ma_symbol_fetch_fini(&worker->fetch);
 	memset(worker, 0, sizeof *worker);
 }
 

@@ -2,7 +2,8 @@
 /*
  * A thread that looks up names of code, so that the daemon's loop goes on emptying rings meanwhile.
  * It opens files (a target's as the target sees them, separate debug files by build-id and by
- * .gnu_debuglink below the target's root, then ours) and hands them to a confined child, which is
+ * .gnu_debuglink below the target's root, then ours, then from debuginfod servers where somebody
+ * asked for these) and hands them to a confined child, which is
  * started when there is something to do, and ended when there has been nothing for a while. A file
  * that is too much for the child is asked for its symbols alone, then for nothing.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "daemon/confine.h"
+#include "daemon/symbol_fetch.h"
 #include "daemon/symbol_packet.h"
 #include "daemon/worker.h"
 #include "proto/error.h"
@@ -30,6 +32,8 @@ struct ma_symbol_job {
 	int root_fd;    /* the target's root; owned; -1: it is gone */
 	char *path;     /* of the file, below that root; owned */
 	uint32_t flags; /* enum ma_symbol_open */
+	char *servers;  /* for debug files, as in DEBUGINFOD_URLS; owned; NULL: none are asked */
+	struct ma_symbol_fetched fetched;
 	uint32_t count;
 	uint64_t address[MA_SYMBOL_BATCH];
 	struct ma_symbol_place *place[MA_SYMBOL_BATCH]; /* owned, cut to size; NULL: no answer */
@@ -45,6 +49,8 @@ struct ma_symbol_worker {
 	uint32_t timeout_ms;      /* of one batch */
 	struct ma_confined child; /* the thread's own, begun and ended under base.lock */
 	/* The thread's own. */
+	struct ma_symbol_fetch fetch;
+	uint64_t deadline_ms;                /* of the batch that it is at */
 	uint32_t slot_file[MA_SYMBOL_SLOTS]; /* 0: free; else file + 1 */
 	uint64_t slot_used[MA_SYMBOL_SLOTS];
 	uint64_t uses;

@@ -42,7 +42,8 @@ class Result:
 class Memattach:
     """The program under test. One object = one runtime directory = at most one daemon."""
 
-    def __init__(self, runtime=None):
+    def __init__(self, runtime=None, program=PROGRAM):
+        self.program = program
         # sun_path is short: not below pytest's own directories.
         self.folder = tempfile.mkdtemp(prefix="mat-")
         self.runtime = runtime or os.path.join(self.folder, "run")
@@ -52,7 +53,7 @@ class Memattach:
         self.started = []
 
     def start(self, *arguments, **popen):
-        command = [PROGRAM, *map(str, arguments)]
+        command = [self.program, *map(str, arguments)]
         popen.setdefault("stdin", subprocess.DEVNULL)
         popen.setdefault("stdout", subprocess.PIPE)
         popen.setdefault("stderr", subprocess.PIPE)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "cli/debuginfod.h"
 #include "cli/options.h"
 #include "proto/area.h"
 
@@ -192,6 +193,8 @@ static void test_nonsense(void **state)
 		{"--once --duration 5m 42", "--once with --duration", "one or the other"},
 		{"--once --keep 42", "--keep with", "ends it"},
 		{"-q -v 42", "--quiet with", "one or the other"},
+		{"--debuginfod --no-native 42", "--debuginfod with", "one or the other"},
+		{"stacks --debuginfod 42", "--debuginfod", "`memattach stacks` has no such option"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct ma_options options;
@@ -203,6 +206,25 @@ static void test_nonsense(void **state)
 		assert_int_equal(error.code, MA_ERR_USAGE);
 		ma_options_fini(&options);
 	}
+}
+
+/* Refused by a program that cannot load a library, and where there are no servers. */
+static void test_debuginfod(void **state)
+{
+	(void)state;
+	struct ma_options options = accept("--debuginfod 42"), without = accept("42");
+	struct ma_error error;
+	unsetenv("DEBUGINFOD_URLS");
+	assert_int_equal(ma_debuginfod_check(&without, false, &error), 0);
+	assert_int_equal(ma_debuginfod_check(&options, true, &error), MA_ERR_USAGE);
+	assert_non_null(strstr(error.answer, "DEBUGINFOD_URLS is not set"));
+	setenv("DEBUGINFOD_URLS", "http://localhost:1", 1);
+	assert_int_equal(ma_debuginfod_check(&options, true, &error), 0);
+	assert_int_equal(ma_debuginfod_check(&options, false, &error), MA_ERR_USAGE);
+	assert_non_null(strstr(error.answer, "static build"));
+	assert_non_null(strstr(error.remedy, "-DMA_DYNAMIC=ON"));
+	ma_options_fini(&options);
+	ma_options_fini(&without);
 }
 
 static void test_suggestions(void **state)
@@ -235,6 +257,7 @@ int main(void)
 		cmocka_unit_test(test_help_and_version_win),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_suggestions),
+		cmocka_unit_test(test_debuginfod),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,9 +86,10 @@ static void test_requests_with_content(void **state)
 	attached.notice = "n";
 	attached.interval_bytes = 65536;
 	attached.uid = 1000;
+	attached.debuginfod_urls = "u";
 	Memattach__Request made = request(MEMATTACH__REQUEST__WHAT_ATTACHED);
 	made.attached = &attached;
-	expect_bytes(&made.base, PREFIX "2a37"
+	expect_bytes(&made.base, PREFIX "2a3a"
 					"089221"
 					"12072f62696e2f7079"
 					"1a0470792078"
@@ -100,7 +101,8 @@ static void test_requests_with_content(void **state)
 					"4801"
 					"52016e"
 					"58808004"
-					"60e807");
+					"60e807"
+					"6a0175");
 
 	Memattach__SnapshotQuery query = MEMATTACH__SNAPSHOT_QUERY__INIT;
 	query.pid = 4242;

@@ -124,6 +124,54 @@ static void first_name(struct fixture *fixture, const char *library, const char 
 	ma_symbol_job_destroy(job);
 }
 
+/* Stands for the servers: they have what is in the folder "server", under its build-id. */
+struct servers {
+	const struct fixture *fixture;
+	int questions;
+	bool broken;
+	uint32_t silent_ms; /* before they answer */
+};
+
+static struct servers servers;
+
+static int ask_servers(struct ma_debuginfod *debuginfod, const struct ma_debuginfod_ask *ask,
+		       int *fd, struct ma_error *error)
+{
+	char path[256];
+	(void)debuginfod;
+	servers.questions++;
+	assert_string_equal(ask->servers, "somewhere");
+	poll(NULL, 0, (int)servers.silent_ms);
+	int at = snprintf(path, sizeof path, "%s/server/", servers.fixture->sample.folder);
+	for (uint32_t i = 0; i < ask->build_id_bytes; i++)
+		at += snprintf(path + at, sizeof path - (size_t)at, "%02x", ask->build_id[i]);
+	*fd = servers.broken ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	if (!servers.broken)
+		return 0;
+	ma_error_set(error, MA_ERR_FAILED, 0, "asking");
+	ma_error_answer(error, "they are out");
+	return MA_ERR_FAILED;
+}
+
+/* As finds_inlined, of bare.so, for a job with servers; *fetched: what became of the questions. */
+static bool finds_with_servers(struct fixture *fixture, uint32_t file,
+			       struct ma_symbol_fetched *fetched)
+{
+	struct ma_symbol_job *job = make_job(fixture, "bare.so", file);
+	uint64_t start, end;
+	bool found = false;
+	job->servers = strdup("somewhere");
+	assert_true(ma_code_sample_symbol(&fixture->sample, "c.so", "sample_outer", &start, &end));
+	for (uint64_t at = start; at < end && job->count < MA_SYMBOL_BATCH; at++)
+		job->address[job->count++] = at;
+	job = do_job(fixture, job);
+	for (uint32_t i = 0; i < job->count; i++)
+		found |= job->place[i] && job->place[i]->count > 1;
+	*fetched = job->fetched;
+	ma_symbol_job_destroy(job);
+	return found;
+}
+
 #define BUILD "cc -g -O2 -fPIC -shared -Wl,--build-id=sha1 $S/code_place_sample.c -o c.so && "
 
 static void test_own_information(void **state)
@@ -180,6 +228,62 @@ static void test_wrong_debug_file(void **state)
 		"strip c.so -o bare.so && objcopy --add-gnu-debuglink=c.debug bare.so && "
 		"printf x >>c.debug"));
 	assert_false(finds_inlined(fixture, "bare.so", "sample_outer", "c.so", 2, "grab"));
+}
+
+#define SERVED                                                                                     \
+	BUILD "strip c.so -o bare.so && mkdir server && id=$(readelf -n c.so | "                   \
+	      "sed -n 's/.*Build ID: //p') && objcopy --only-keep-debug c.so server/$id"
+
+/* Servers are asked where there is no file here, once, and only for those who want it. */
+static void test_from_servers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ma_symbol_fetched fetched;
+	servers = (struct servers){.fixture = fixture};
+	fixture->worker.fetch.open = ask_servers;
+	assert_true(ma_code_sample_run(&fixture->sample, SERVED));
+	assert_false(finds_inlined(fixture, "bare.so", "sample_outer", "c.so", 1, "grab"));
+	assert_int_equal(servers.questions, 0);
+	/* Longer than a batch may take: the child does not pay for it. */
+	fixture->worker.timeout_ms = 2000;
+	servers.silent_ms = 2500;
+	assert_true(finds_with_servers(fixture, 2, &fetched));
+	assert_int_equal(servers.questions, 1);
+	assert_int_equal(fetched.asked, 1);
+	assert_int_equal(fetched.failed, 0);
+	/* What is not the right file is not believed, and not asked for again. */
+	servers.silent_ms = 0;
+	assert_true(ma_code_sample_run(&fixture->sample,
+				       "for file in server/*; do cp bare.so $file; done && "
+				       "strip -R .note.gnu.build-id server/*"));
+	assert_false(finds_with_servers(fixture, 3, &fetched));
+	assert_int_equal(servers.questions, 2);
+	assert_true(ma_code_sample_run(&fixture->sample, "rm server/*"));
+	assert_false(finds_with_servers(fixture, 4, &fetched));
+	assert_int_equal(servers.questions, 3);
+	assert_int_equal(fetched.failed, 0);
+}
+
+/* Servers that fail are counted, and left in peace for a while. */
+static void test_broken_servers(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ma_symbol_fetched fetched;
+	servers = (struct servers){.fixture = fixture, .broken = true};
+	fixture->worker.fetch.open = ask_servers;
+	assert_true(ma_code_sample_run(&fixture->sample, SERVED));
+	for (uint32_t file = 1; file < 4; file++) {
+		assert_false(finds_with_servers(fixture, file, &fetched));
+		assert_int_equal(servers.questions, 1);
+		assert_int_equal(fetched.asked, 1);
+		assert_int_equal(fetched.failed, 1);
+		assert_string_equal(fetched.answer, "they are out");
+	}
+	servers.broken = false;
+	fixture->worker.fetch.quiet_until_ms = 0;
+	assert_true(finds_with_servers(fixture, 4, &fetched));
+	assert_int_equal(servers.questions, 2);
+	assert_int_equal(fetched.failed, 0);
 }
 
 /* Static functions of a stripped library, from .gnu_debugdata. */
@@ -250,6 +354,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_by_build_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_by_link, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_debug_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_from_servers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_broken_servers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_minisymbols, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_trouble, setup, teardown),
