@@ -8,8 +8,9 @@
  * small blocks are freed without passing us.
  *
  * That holds where the tables are the interpreter's own. In front of somebody else's allocator or
- * the debug allocators (whose context is not NULL), which would see the wrong size, frees are
- * hooked, and nothing is promoted.
+ * the debug allocators (whose context is not NULL), which would see the wrong size, and where more
+ * than one small block in 64 is recorded by its size class, frees are hooked, and nothing is
+ * promoted.
  */
 #ifndef MA_HOOK_PROMOTE_H
 #define MA_HOOK_PROMOTE_H

@@ -20,6 +20,9 @@
 /* The last word of a table of four: it stays as it is where blocks are promoted (promote.h). */
 enum { WORD_FREE = 3 };
 
+/* The cost (struct ma_size_rate) of one block in 64: -ln(1 - 1/64) in units of 2^-57. */
+#define PROMOTED_COST UINT64_C(0x8102b2c49ac23)
+
 enum {
 	DOMAIN_RAW = 0, /* PYMEM_DOMAIN_RAW and its neighbours */
 	DOMAIN_MEM = 1,
@@ -158,6 +161,22 @@ static bool install(const struct table *table)
 	return true;
 }
 
+/* By size class, are few enough small blocks recorded that they may all become malloc's? */
+static bool few_are_drawn(void)
+{
+	const struct ma_size_rate *rates = ma_hook.size_rates;
+
+	if (ma_hook.mode != MA_MODE_CLASSES)
+		return true;
+	for (uint32_t i = 0; i < MA_SIZE_RATES; i++) {
+		if (rates[i].cost > PROMOTED_COST)
+			return false;
+		if (rates[i].below_bytes > ma_hook.small_limit)
+			return true;
+	}
+	return true;
+}
+
 /*
  * Can small blocks be promoted? The interpreter's own allocators have no context; and malloc and
  * free must lead to us.
@@ -167,7 +186,7 @@ static bool can_promote(void)
 	static const int domains[] = {DOMAIN_RAW, DOMAIN_MEM, DOMAIN_OBJ};
 	static const enum ma_fn below[] = {MA_FN_MALLOC, MA_FN_CALLOC, MA_FN_REALLOC, MA_FN_FREE};
 
-	if (ma_hook.mode == MA_MODE_EXACT || !can_reach(DOMAIN_RAW))
+	if (ma_hook.mode == MA_MODE_EXACT || !few_are_drawn() || !can_reach(DOMAIN_RAW))
 		return false;
 	for (uint32_t i = 0; i < sizeof below / sizeof below[0]; i++)
 		if (!ma_hook.next[below[i]])

@@ -11,7 +11,7 @@ from ways import OURS, Failed, Target, round_of
 
 TITLE = "pyperformance: CPU time, bare = 1"
 EVERY_PYTHON = True
-# Fifteen of all kinds, chosen before they were measured. The others: --set pyperformance-all.
+# Fifteen of all kinds, for a run that ends soon. The others: --set pyperformance-all.
 CHOICE = {"async_tree", "chaos", "deepcopy", "deltablue", "generators", "json_dumps", "json_loads",
           "logging", "nbody", "pickle", "pyflate", "raytrace", "regex_effbot", "richards",
           "xml_etree"}
