@@ -14,15 +14,15 @@
 
 #include <cmocka.h>
 
+#include "hook_fake_site.h"
 #include "inject/hook/entries.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/record.h"
-#include "inject/hook/site.h"
 #include "inject/hook/state.h"
 #include "inject/hook/tls.h"
 #include "proto/area_check.h"
 
-enum { SITE = 7, SMALL = 512 };
+enum { SMALL = 512 };
 
 struct ma_hook ma_hook;
 
@@ -30,36 +30,8 @@ static uint64_t gate[512];
 static struct ma_hook_config config;
 static void *answer; /* of the next call of a made-up allocator */
 static void *freed;
-static void (*during_site)(void);
 static void *(*during_python)(size_t bytes);
-static uint64_t codes_freed;
 static struct ma_event events[MA_RING_EVENTS * 2];
-
-uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
-{
-	scratch[0] = domain;
-	assert_true(thread_slot < MA_THREAD_SLOTS);
-	if (during_site)
-		during_site();
-	return SITE;
-}
-
-uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
-{
-	(void)domain;
-	(void)thread_slot;
-	return 0;
-}
-
-uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
-{
-	return ma_hook_site(scratch, domain, thread_slot);
-}
-
-void ma_hook_code_freed(uint64_t address)
-{
-	codes_freed = address;
-}
 
 static void *fake_malloc(size_t bytes)
 {
@@ -197,7 +169,7 @@ static int begin(uint32_t mode)
 	area->control.lease_tsc = UINT64_MAX;
 	area->control.clock_ms = 1234;
 	area->ident.exact_heap_bytes = 4096 * MA_PAGE_BYTES;
-	area->tables.sites[SITE].domain = MA_DOMAIN_MALLOC;
+	area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_MALLOC;
 	ma_hook = (struct ma_hook){.gate = gate,
 				   .area = area,
 				   .small_limit = SMALL,
@@ -207,8 +179,8 @@ static int begin(uint32_t mode)
 	set_all_next();
 	gate[0] = 1;
 	freed = NULL;
-	codes_freed = 0;
-	during_site = NULL;
+	fake_code_freed = 0;
+	fake_during_site = NULL;
 	during_python = NULL;
 	*ma_tls() = (struct ma_tls){0};
 	return ma_exact_init(&ma_hook.exact, area, bytes) ? 0 : -1;
@@ -265,13 +237,13 @@ static void test_alloc_and_free(void **state)
 	assert_int_equal(take(), 1);
 	check_event(0, MA_EVENT_ALLOC, 0x1000, 100, MA_DOMAIN_MALLOC);
 	assert_int_equal(events[0].sequence, 1);
-	assert_int_equal(events[0].site, SITE);
+	assert_int_equal(events[0].site, FAKE_SITE);
 	assert_int_equal(events[0].rate, 1);
 	assert_int_equal(events[0].clock_ms, 1234);
 	ma_hook.area->control.clock_ms = 9999;
 	ma_free_sampled((void *)0x1000);
 	assert_ptr_equal(freed, (void *)0x1000);
-	assert_int_equal(codes_freed, 0x1000);
+	assert_int_equal(fake_code_freed, 0x1000);
 	assert_int_equal(take(), 1);
 	check_event(0, MA_EVENT_FREE, 0x1000, 100, MA_DOMAIN_MALLOC);
 	assert_int_equal(events[0].clock_ms, 1234); /* of its birth */
@@ -434,7 +406,7 @@ static void test_python_realloc(void **state)
 
 static void allocate_and_free_inside(void)
 {
-	during_site = NULL;
+	fake_during_site = NULL;
 	malloc_at(0x8000, 100);
 	ma_free_sampled((void *)0x7000);
 }
@@ -447,7 +419,7 @@ static void test_nested(void **state)
 	malloc_at(0x7000, 100);
 	take();
 	/* A signal handler allocates in the middle: not sampled, but its frees are seen. */
-	during_site = allocate_and_free_inside;
+	fake_during_site = allocate_and_free_inside;
 	malloc_at(0x1000, 100);
 	assert_int_equal(take(), 2);
 	assert_int_equal(counters->reentered, 2);

@@ -14,14 +14,14 @@
 
 #include <cmocka.h>
 
+#include "hook_fake_site.h"
 #include "inject/hook/entries.h"
 #include "inject/hook/promote.h"
 #include "inject/hook/record.h"
-#include "inject/hook/site.h"
 #include "inject/hook/state.h"
 #include "proto/area_check.h"
 
-enum { SITE = 7, SMALL = 512, POOL_BYTES = 1 << 16 };
+enum { SMALL = 512, POOL_BYTES = 1 << 16 };
 
 struct ma_hook ma_hook;
 
@@ -34,31 +34,6 @@ static bool malloc_fails;
 static bool raw_elsewhere; /* large requests go to an allocator that nobody hooks */
 static bool cut_moves;     /* a C library whose realloc moves what shrinks */
 static struct ma_event events[MA_RING_EVENTS];
-
-uint32_t ma_hook_site(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
-{
-	(void)scratch;
-	(void)domain;
-	(void)thread_slot;
-	return SITE;
-}
-
-uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
-{
-	(void)domain;
-	(void)thread_slot;
-	return 0;
-}
-
-uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)
-{
-	return ma_hook_site(scratch, domain, thread_slot);
-}
-
-void ma_hook_code_freed(uint64_t address)
-{
-	(void)address;
-}
 
 static bool in_pool(const void *block)
 {
@@ -161,7 +136,7 @@ static int begin(void **state)
 	area->control.enabled = 1;
 	area->control.interval_bytes = 1;
 	area->control.lease_tsc = UINT64_MAX;
-	area->tables.sites[SITE].domain = MA_DOMAIN_OBJECT;
+	area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_OBJECT;
 	config.promotes = 1;
 	ma_hook = (struct ma_hook){.gate = gate,
 				   .area = area,
