@@ -19,7 +19,13 @@
 #include "inject/hook/config.h"
 #include "proto/area.h"
 
-enum { RUNS = 100, ROUNDS = 20000, BYTES = 64, MAX_EVENTS = MA_RINGS * MA_RING_EVENTS };
+enum {
+	RUNS = 100,
+	ROUNDS = 20000,
+	BYTES = 64,
+	SMALL_LIMIT = 512,
+	MAX_EVENTS = MA_RINGS * MA_RING_EVENTS
+};
 
 /* Of tests/unit/hook_inside_shim.c. */
 int inside_attach(const char *hook, uint32_t mode, uint32_t interval_bytes, uint32_t small_limit,
@@ -45,15 +51,18 @@ extern uint64_t _PyRuntime[512];
 
 uint64_t _PyRuntime[512];
 static struct table tables[3];
+static char blocks[1024][BYTES] __attribute__((aligned(16)));
 static void *free_list;
 
-/* About as quick as pymalloc: a list of free blocks. */
+/* About as quick as pymalloc: a list of free blocks; and as pymalloc does, what is large is
+ * malloc's. */
 static void *object_malloc(void *context, size_t bytes)
 {
 	void *block = free_list;
 
 	(void)context;
-	(void)bytes;
+	if (bytes > SMALL_LIMIT)
+		return malloc(bytes);
 	memcpy(&free_list, block, sizeof free_list);
 	return block;
 }
@@ -61,8 +70,22 @@ static void *object_malloc(void *context, size_t bytes)
 static void object_free(void *context, void *block)
 {
 	(void)context;
+	if ((uintptr_t)block - (uintptr_t)blocks >= sizeof blocks) {
+		free(block);
+		return;
+	}
 	memcpy(block, &free_list, sizeof free_list);
 	free_list = block;
+}
+
+/* Only grows what is on the list. */
+static void *object_realloc(void *context, void *block, size_t bytes)
+{
+	void *moved = object_malloc(context, bytes);
+
+	memcpy(moved, block, BYTES);
+	object_free(context, block);
+	return moved;
 }
 
 void PyMem_GetAllocator(int domain, struct table *table)
@@ -167,8 +190,9 @@ enum { MODES = sizeof modes / sizeof modes[0], DRAIN_EVERY = 500 };
 
 static int attach(const char *hook, const struct mode *mode)
 {
-	int failed =
-		mode->mode ? inside_attach(hook, mode->mode, mode->interval_bytes, 512, 0x030b) : 0;
+	int failed = mode->mode ? inside_attach(hook, mode->mode, mode->interval_bytes, SMALL_LIMIT,
+						0x030b)
+				: 0;
 
 	if (failed)
 		fprintf(stderr, "%s: attach failed at step %d\n", hook, failed);
@@ -212,14 +236,13 @@ static int repeat(const char *hook, const char *name, const char *pair, uint32_t
 
 int main(int argc, char **argv)
 {
-	static char blocks[1024][BYTES] __attribute__((aligned(16)));
-
 	if (argc != 2 && argc != 5) {
 		fprintf(stderr, "usage: fast_path HOOK [MODE PAIR ROUNDS]\n");
 		return 2;
 	}
 	for (int domain = 1; domain <= 2; domain++)
-		tables[domain] = (struct table){.malloc = object_malloc, .free = object_free};
+		tables[domain] = (struct table){
+			.malloc = object_malloc, .realloc = object_realloc, .free = object_free};
 	for (int i = 0; i < 1024; i++)
 		object_free(NULL, blocks[i]);
 	if (argc == 2)
