@@ -49,9 +49,39 @@ void ma_native_set_servers(struct ma_native *native, const char *servers)
 	native->servers = servers && servers[0] ? strdup(servers) : NULL;
 }
 
+static bool has_module(const struct ma_native *native, const char *path)
+{
+	for (uint32_t i = 0; i < native->modules->count; i++)
+		if (strcmp(native->modules->modules[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+static void note_lost(const struct ma_native *native, struct ma_notes *notes)
+{
+	static const char *const without[] = {
+		[MA_SYMBOL_LOST_LINES] = "lines",
+		[MA_SYMBOL_LOST_NAMES] = "names",
+	};
+	for (uint32_t i = 0; i < native->cache->lost_count; i++) {
+		const struct ma_native_lost *lost = &native->cache->lost[i];
+		char path[200];
+		if (!has_module(native, lost->path))
+			continue;
+		ma_text_from_bytes(path, sizeof path, lost->path, strlen(lost->path));
+		ma_notes_add(notes, ma_clock_realtime_ns(),
+			     "Functions of %s have no %s: reading its symbols crashed, or took too "
+			     "much time or memory.",
+			     path, without[lost->what]);
+	}
+}
+
 void ma_native_note(const struct ma_native *native, struct ma_notes *notes)
 {
-	if (!native->servers || !native->cache || !native->cache->fetched.failed)
+	if (!native->cache)
+		return;
+	note_lost(native, notes);
+	if (!native->servers || !native->cache->fetched.failed)
 		return;
 	const struct ma_symbol_fetched *fetched = &native->cache->fetched;
 	ma_notes_update(notes, ma_clock_realtime_ns(), "debuginfod failed",

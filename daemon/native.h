@@ -52,7 +52,7 @@ void ma_native_fini(struct ma_native *native);
 /* From now on debug files that are not here are asked of these servers ("" or NULL: of none). */
 void ma_native_set_servers(struct ma_native *native, const char *servers);
 
-/* Says, once names have come, how often the servers failed. */
+/* Says, once names have come, which of its modules lost theirs, and how often servers failed. */
 void ma_native_note(const struct ma_native *native, struct ma_notes *notes);
 
 /* Goes through stacks that are new, and has the names of their frames looked up; some hundred

@@ -211,6 +211,17 @@ static void take_fetched(struct ma_symbol_fetched *sum, const struct ma_symbol_f
 		memcpy(sum->answer, more->answer, sizeof sum->answer);
 }
 
+static void note_lost(struct ma_native_cache *cache, const struct ma_symbol_job *job)
+{
+	for (uint32_t i = 0; i < cache->lost_count; i++)
+		if (cache->lost[i].what == job->lost && strcmp(cache->lost[i].path, job->path) == 0)
+			return;
+	char *path =
+		cache->lost_count < MA_NATIVE_LOST ? ma_pool_text(&cache->pool, job->path) : NULL;
+	if (path)
+		cache->lost[cache->lost_count++] = (struct ma_native_lost){path, job->lost};
+}
+
 void ma_native_cache_take(struct ma_native_cache *cache)
 {
 	struct ma_symbol_job *job;
@@ -228,6 +239,8 @@ void ma_native_cache_take(struct ma_native_cache *cache)
 			ma_native_cache_give_up(cache, at);
 		}
 		take_fetched(&cache->fetched, &job->fetched);
+		if (job->lost != MA_SYMBOL_LOST_NOTHING)
+			note_lost(cache, job);
 		ma_symbol_job_destroy(job);
 		cache->jobs--;
 	}

@@ -21,6 +21,7 @@ enum {
 	MA_NATIVE_FILES = 1 << 14,
 	MA_NATIVE_PLACES = 1 << 19,
 	MA_NATIVE_TEXT_BYTES = 64 << 20, /* of all names */
+	MA_NATIVE_LOST = 16,             /* files that are remembered for having lost names */
 	MA_NATIVE_ADDRESS_BITS = 42,     /* of an address as a file counts them */
 };
 
@@ -50,6 +51,12 @@ struct ma_native_file {
 	bool servers; /* debug files may come from servers: names can be others then */
 };
 
+/* A file that was too much for whoever reads it. */
+struct ma_native_lost {
+	const char *path; /* as the target names it; the cache's */
+	enum ma_symbol_lost what;
+};
+
 /* Zero-initialise, then ma_native_cache_init. */
 struct ma_native_cache {
 	struct ma_symbol_worker worker;
@@ -68,6 +75,8 @@ struct ma_native_cache {
 	uint32_t pending;                 /* places that are being looked up */
 	uint32_t jobs;                    /* that the worker has; each holds descriptors */
 	struct ma_symbol_fetched fetched; /* in all */
+	struct ma_native_lost lost[MA_NATIVE_LOST];
+	uint32_t lost_count;
 };
 
 void ma_native_cache_init(struct ma_native_cache *cache);

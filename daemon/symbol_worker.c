@@ -208,14 +208,18 @@ static void do_job(struct ma_symbol_worker *worker, struct ma_symbol_job *job)
 			trouble = &worker->troubles[i];
 	while (!trouble || trouble->times < TRIES) {
 		bool names_only = trouble && trouble->times + 1 == TRIES;
-		if (try_job(worker, job, job->flags | (names_only ? MA_SYMBOL_NAMES_ONLY : 0)) ||
-		    is_stopping(worker))
+		bool done =
+			try_job(worker, job, job->flags | (names_only ? MA_SYMBOL_NAMES_ONLY : 0));
+		if (done && names_only)
+			job->lost = MA_SYMBOL_LOST_LINES;
+		if (done || is_stopping(worker))
 			return;
 		forget_places(job);
 		stop_child(worker);
 		trouble = trouble_of(worker, job->file);
 		trouble->times++;
 	}
+	job->lost = MA_SYMBOL_LOST_NAMES;
 }
 
 /* Waits for something to do; nothing for long: the child goes. lock is held. */

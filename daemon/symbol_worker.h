@@ -24,6 +24,9 @@ enum {
 	MA_SYMBOL_TROUBLES = 64, /* files that are remembered for being too much */
 };
 
+/* What could not be read of a file, because it was too much for the child. */
+enum ma_symbol_lost { MA_SYMBOL_LOST_NOTHING, MA_SYMBOL_LOST_LINES, MA_SYMBOL_LOST_NAMES };
+
 /* Addresses of one file, and what became of them. */
 struct ma_symbol_job {
 	struct ma_job job;
@@ -34,6 +37,7 @@ struct ma_symbol_job {
 	uint32_t flags; /* enum ma_symbol_open */
 	char *servers;  /* for debug files, as in DEBUGINFOD_URLS; owned; NULL: none are asked */
 	struct ma_symbol_fetched fetched;
+	enum ma_symbol_lost lost;
 	uint32_t count;
 	uint64_t address[MA_SYMBOL_BATCH];
 	struct ma_symbol_place *place[MA_SYMBOL_BATCH]; /* owned, cut to size; NULL: no answer */

@@ -200,7 +200,7 @@ static void take_table(struct ma_unwind_keeper *keeper, const struct ma_unwind_j
 		       struct ma_unwind_known *known)
 {
 	struct ma_unwind_table_view view;
-	if (job->code == MA_ERR_FAILED && job->known)
+	if ((job->code == MA_ERR_FAILED && job->known) || job->silly)
 		note_trouble(keeper, job);
 	if (job->code < 0 || !ma_unwind_table_open(&view, job->table, job->bytes))
 		return;

@@ -64,7 +64,7 @@ static int read_at(struct file *file, uint64_t offset, void *buffer, uint64_t by
 	return 0;
 }
 
-static int read_head(struct file *file)
+static int read_head(struct file *file, bool *is_elf)
 {
 	struct stat status;
 	if (fstat(file->fd, &status) < 0)
@@ -77,6 +77,7 @@ static int read_head(struct file *file)
 	if (memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 || head->e_ident[EI_CLASS] != ELFCLASS64 ||
 	    head->e_ident[EI_DATA] != ELFDATA2LSB || head->e_machine != EM_X86_64)
 		return bad(file, "it is no ELF file for x86-64");
+	*is_elf = true;
 	if (head->e_phnum == 0 || head->e_phnum > SEGMENTS_MAX ||
 	    head->e_phentsize != sizeof(Elf64_Phdr))
 		return bad(file, "its program headers make no sense");
@@ -297,7 +298,7 @@ int ma_unwind_source_read(struct ma_unwind_source *source, int fd, struct ma_err
 {
 	struct file file = {.fd = fd, .error = error};
 	*source = (struct ma_unwind_source){0};
-	int code = read_head(&file);
+	int code = read_head(&file, &source->is_elf);
 	if (code == 0)
 		code = take_code(&file, source);
 	if (code == 0)
@@ -316,6 +317,11 @@ void ma_unwind_source_fini(struct ma_unwind_source *source)
 	free(source->eh_frame.bytes);
 	free(source->debug_frame.bytes);
 	*source = (struct ma_unwind_source){0};
+}
+
+bool ma_unwind_source_has_any(const struct ma_unwind_source *source)
+{
+	return source->eh_frame.size > sizeof(uint32_t) || source->debug_frame.size > 0;
 }
 
 bool ma_unwind_source_bias(const struct ma_unwind_source *source, uint64_t start, uint64_t offset,

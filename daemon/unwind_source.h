@@ -31,6 +31,7 @@ struct ma_unwind_section {
 };
 
 struct ma_unwind_source {
+	bool is_elf;                                 /* and for x86-64 */
 	struct ma_unwind_code code[MA_UNWIND_CODES]; /* ascending */
 	uint32_t code_count;
 	struct ma_unwind_section eh_frame, debug_frame;
@@ -46,6 +47,9 @@ struct ma_unwind_source {
  */
 int ma_unwind_source_read(struct ma_unwind_source *source, int fd, struct ma_error *error);
 void ma_unwind_source_fini(struct ma_unwind_source *source);
+
+/* Does it say anything about unwinding? An end of .eh_frame alone is nothing. */
+bool ma_unwind_source_has_any(const struct ma_unwind_source *source);
 
 /* Address in the target - address in the file, for a mapping that begins at start and shows the
  * file from offset on. false: no executable segment lies there. */

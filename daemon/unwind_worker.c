@@ -61,6 +61,7 @@ static int read_source(struct ma_unwind_job *job, struct ma_unwind_source *sourc
 		return ma_error_set(&job->error, MA_ERR_FAILED, errno, "opening %s",
 				    job->module.path);
 	int code = ma_unwind_source_read(source, fd, &job->error);
+	job->silly = code == MA_ERR_PROTOCOL && source->is_elf;
 	close(fd);
 	if (code < 0)
 		return code;
@@ -89,6 +90,7 @@ static bool do_job(struct ma_unwind_worker *worker, struct ma_unwind_job *job, b
 		job->code =
 			ma_unwind_child_compile(&source, &worker->limits, &worker->base.stopping,
 						&job->table, &job->bytes, &job->error);
+		job->silly = job->code == MA_ERR_PROTOCOL && ma_unwind_source_has_any(&source);
 		if (job->code == 0)
 			ma_unwind_cache_store(&worker->cache, job->table, job->bytes);
 	}

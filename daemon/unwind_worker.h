@@ -30,6 +30,7 @@ struct ma_unwind_job {
 	int proc_fd; /* /proc/PID; owned */
 
 	bool known;  /* the file is that of the module: bias and build-id are right */
+	bool silly;  /* it has something to say about unwinding, and that makes no sense */
 	int code;    /* 0: there is a table; else why not, as ma_unwind_child_compile */
 	void *table; /* checked; owned */
 	size_t bytes;

@@ -224,13 +224,39 @@ static void test_texts(void **state)
 	assert_string_equal(text, "0x1234");
 }
 
+/* What a target is told of names that were lost: of its own modules alone, and of servers if it
+ * asked for them. */
+static void test_notes(void **state)
+{
+	(void)state;
+	struct world world;
+	struct ma_notes notes = {0};
+	begin(&world);
+	ma_native_note(&world.native, &notes);
+	assert_int_equal(notes.count, 0);
+	world.cache.lost[0] = (struct ma_native_lost){"/not/of/this.so", MA_SYMBOL_LOST_NAMES};
+	world.cache.lost[1] = (struct ma_native_lost){objects[0].path, MA_SYMBOL_LOST_LINES};
+	world.cache.lost_count = 2;
+	world.cache.fetched = (struct ma_symbol_fetched){3, 2, "they are out"};
+	for (int i = 0; i < 2; i++)
+		ma_native_note(&world.native, &notes);
+	assert_int_equal(notes.count, 1);
+	assert_non_null(strstr(notes.notes[0].text, objects[0].path));
+	assert_non_null(strstr(notes.notes[0].text, "have no lines"));
+	ma_native_set_servers(&world.native, "somewhere");
+	ma_native_note(&world.native, &notes);
+	assert_int_equal(notes.count, 2);
+	assert_non_null(strstr(notes.notes[1].text, "failed for 2 of 3 debug files"));
+	assert_non_null(strstr(notes.notes[1].text, "they are out"));
+	end(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cases),
-		cmocka_unit_test(test_not_wanted),
-		cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_cases), cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_cut),   cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_notes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

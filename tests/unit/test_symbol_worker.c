@@ -347,6 +347,33 @@ static void test_child_trouble(void **state)
 	assert_string_equal(name, "sample_after");
 }
 
+/* A file that is always too much has no names, one whose debug information is has no lines; both
+ * are said. */
+static void test_what_is_lost(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t end;
+	assert_true(ma_code_sample_run(&fixture->sample, BUILD "true"));
+	for (uint32_t file = 1; file < 4; file++) {
+		struct ma_symbol_job *job = make_job(fixture, "c.so", file);
+		assert_true(ma_code_sample_symbol(&fixture->sample, "c.so", "sample_outer",
+						  &job->address[0], &end));
+		job->count = 1;
+		fixture->worker.timeout_ms = file == 1 ? 0 : PATIENCE_MS;
+		if (file == 2)
+			fixture->worker.troubles[fixture->worker.trouble_count++] =
+				(struct ma_symbol_trouble){.file = file, .times = 2};
+		job = do_job(fixture, job);
+		const struct ma_symbol_line *line = own_line(job->place[0]);
+		static const enum ma_symbol_lost lost[] = {
+			MA_SYMBOL_LOST_NAMES, MA_SYMBOL_LOST_LINES, MA_SYMBOL_LOST_NOTHING};
+		assert_int_equal(job->lost, lost[file - 1]);
+		assert_int_equal(line != NULL, file > 1);
+		assert_int_equal(line && line->line > 0, file > 2);
+		ma_symbol_job_destroy(job);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +386,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_minisymbols, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_child_trouble, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_lost, setup, teardown),
 	};
 	source_folder = argc > 1 ? argv[1] : ".";
 	return cmocka_run_group_tests(tests, NULL, NULL);
