@@ -74,10 +74,19 @@ def test_no_such_process(memattach, command):
     assert str(unused) in result.notices + result.text, result
 
 
+def in_call(pid):
+    """The number of the system call that it waits in, as text; before that it may still be loading."""
+    with open("/proc/%d/syscall" % pid, encoding="ascii") as file:
+        return file.read().split()[0]
+
+
+CLOCK_NANOSLEEP = "230"
+
+
 @pytest.mark.parametrize("command", ATTACHING)
 def test_not_python(memattach, start, command):
     sleeper = start(Program, "/bin/sleep", "600")
-    wait_until(lambda: "sleep" in os.readlink("/proc/%d/exe" % sleeper.pid))
+    wait_until(lambda: in_call(sleeper.pid) == CLOCK_NANOSLEEP, what="sleep to sleep")
     before = probe.state(sleeper.pid)
     refuses(memattach.run(*command, sleeper.pid), NOT_PYTHON, sleeper.pid, "python", "sleep")
     untouched(sleeper.pid, before)
