@@ -23,14 +23,12 @@
 /* A block was handed out for a request of `bytes`; NULL: the request failed. Returns block. */
 MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, enum ma_domain domain)
 {
-	uint64_t cost = ma_counted_bytes(bytes);
+	uint64_t cost = ma_cost_of(mode, ma_counted_bytes(bytes));
 	struct ma_tls *tls;
 	uint64_t left;
 
 	if (mode == MA_MODE_EXACT)
 		return ma_record_exact(block, bytes, domain);
-	if (mode == MA_MODE_CLASSES)
-		cost = ma_size_rate_of(cost)->cost;
 	tls = ma_tls();
 	left = tls->left;
 	/* A failed request is not looked for here: what it takes away is exponential afterwards. */
@@ -47,14 +45,12 @@ MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, enum ma
  */
 MA_INLINE bool ma_account_passes(enum ma_mode mode, size_t bytes)
 {
-	uint64_t cost = ma_counted_bytes(bytes);
+	uint64_t cost = ma_cost_of(mode, ma_counted_bytes(bytes));
 	struct ma_tls *tls;
 	uint64_t left;
 
 	if (mode == MA_MODE_EXACT)
 		return false;
-	if (mode == MA_MODE_CLASSES)
-		cost = ma_size_rate_of(cost)->cost;
 	tls = ma_tls();
 	left = tls->left;
 	if (__builtin_expect(left < cost, 0))

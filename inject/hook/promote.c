@@ -5,12 +5,6 @@
 #include "inject/hook/entries.h"
 #include "inject/hook/size_rates.h"
 
-/* What the malloc hook takes from `left` for a request. */
-static uint64_t cost_of(uint64_t bytes)
-{
-	return ma_hook.mode == MA_MODE_CLASSES ? ma_size_rate_of(bytes)->cost : bytes;
-}
-
 void *ma_promote(struct ma_tls *tls, void *block, size_t bytes, enum ma_domain domain, bool *seen)
 {
 	enum ma_fn fn = domain == MA_DOMAIN_OBJECT ? MA_FN_OBJ_REALLOC : MA_FN_MEM_REALLOC;
@@ -20,7 +14,7 @@ void *ma_promote(struct ma_tls *tls, void *block, size_t bytes, enum ma_domain d
 	*seen = false;
 	tls->served = 0;
 	/* The malloc below is this block's, and was drawn already. */
-	tls->left = cost_of(large);
+	tls->left = ma_cost_of((enum ma_mode)ma_hook.mode, large);
 	moved = MA_NEXT(fn, ma_fn_py_realloc)(NULL, block, large);
 	tls->left = 0;
 	if (!moved)

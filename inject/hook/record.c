@@ -168,7 +168,7 @@ static void draw(struct ma_tls *tls)
  */
 static bool is_drawn(struct ma_tls *tls, uint64_t bytes)
 {
-	uint64_t cost = by_classes() ? ma_size_rate_of(bytes)->cost : bytes;
+	uint64_t cost = ma_cost_of((enum ma_mode)ma_hook.mode, bytes);
 
 	if (tls->interval)
 		return true;

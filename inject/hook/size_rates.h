@@ -26,4 +26,10 @@ static inline const struct ma_size_rate *ma_size_rate_of(uint64_t bytes)
 	return class;
 }
 
+/* What an allocation of so many bytes, 0 counted as 1, takes from `left` in this mode. */
+static inline uint64_t ma_cost_of(enum ma_mode mode, uint64_t bytes)
+{
+	return mode == MA_MODE_CLASSES ? ma_size_rate_of(bytes)->cost : bytes;
+}
+
 #endif
