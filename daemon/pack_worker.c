@@ -47,11 +47,9 @@ void ma_pack_job_destroy(struct ma_pack_job *job)
 	free(job);
 }
 
-static void destroy_all(struct ma_job **list)
+static void destroy(struct ma_job *job)
 {
-	struct ma_job *job;
-	while ((job = ma_job_take(list)))
-		ma_pack_job_destroy((struct ma_pack_job *)job);
+	ma_pack_job_destroy((struct ma_pack_job *)job);
 }
 
 void ma_pack_worker_stop(struct ma_pack_worker *worker)
@@ -63,9 +61,7 @@ void ma_pack_worker_stop(struct ma_pack_worker *worker)
 		pthread_mutex_unlock(&base->lock);
 		pthread_join(base->thread, NULL);
 	}
-	destroy_all(&base->todo);
-	destroy_all(&base->done);
-	ma_worker_fini(base);
+	ma_worker_fini(base, destroy);
 	memset(worker, 0, sizeof *worker);
 }
 

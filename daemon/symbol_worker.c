@@ -286,11 +286,9 @@ void ma_symbol_job_destroy(struct ma_symbol_job *job)
 	free(job);
 }
 
-static void destroy_all(struct ma_job **list)
+static void destroy(struct ma_job *job)
 {
-	struct ma_job *job;
-	while ((job = ma_job_take(list)))
-		ma_symbol_job_destroy((struct ma_symbol_job *)job);
+	ma_symbol_job_destroy((struct ma_symbol_job *)job);
 }
 
 void ma_symbol_worker_stop(struct ma_symbol_worker *worker)
@@ -305,9 +303,7 @@ void ma_symbol_worker_stop(struct ma_symbol_worker *worker)
 		pthread_mutex_unlock(&base->lock);
 		pthread_join(base->thread, NULL);
 	}
-	destroy_all(&base->todo);
-	destroy_all(&base->done);
-	ma_worker_fini(base);
+	ma_worker_fini(base, destroy);
 	ma_symbol_fetch_fini(&worker->fetch);
 	memset(worker, 0, sizeof *worker);
 }

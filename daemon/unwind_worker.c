@@ -41,11 +41,9 @@ void ma_unwind_job_destroy(struct ma_unwind_job *job)
 	free(job);
 }
 
-static void destroy_all(struct ma_job **list)
+static void destroy_job(struct ma_job *job)
 {
-	struct ma_job *job;
-	while ((job = ma_job_take(list)))
-		ma_unwind_job_destroy((struct ma_unwind_job *)job);
+	ma_unwind_job_destroy((struct ma_unwind_job *)job);
 }
 
 /* Reads the module's file. Its descriptor is not kept: there may be hundreds of modules. */
@@ -125,10 +123,8 @@ static void *work(void *context)
 static void destroy(struct ma_unwind_worker *worker)
 {
 	ma_unwind_cache_close(&worker->cache);
-	destroy_all(&worker->base.todo);
-	destroy_all(&worker->slow);
-	destroy_all(&worker->base.done);
-	ma_worker_fini(&worker->base);
+	ma_job_destroy_all(&worker->slow, destroy_job);
+	ma_worker_fini(&worker->base, destroy_job);
 	free(worker);
 }
 
@@ -170,7 +166,7 @@ static void forget_in(struct ma_job **at, uint64_t owner)
 {
 	while (*at) {
 		if (((struct ma_unwind_job *)*at)->owner == owner)
-			ma_unwind_job_destroy((struct ma_unwind_job *)ma_job_take(at));
+			destroy_job(ma_job_take(at));
 		else
 			at = &(*at)->next;
 	}

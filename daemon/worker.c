@@ -25,6 +25,13 @@ struct ma_job *ma_job_take(struct ma_job **list)
 	return job;
 }
 
+void ma_job_destroy_all(struct ma_job **list, ma_job_destroy_fn *destroy)
+{
+	struct ma_job *job;
+	while ((job = ma_job_take(list)))
+		destroy(job);
+}
+
 int ma_worker_start(struct ma_worker *worker, void *(*work)(void *), void *context,
 		    struct ma_error *error)
 {
@@ -79,8 +86,10 @@ void ma_worker_ask_to_stop(struct ma_worker *worker)
 	pthread_cond_signal(&worker->wake);
 }
 
-void ma_worker_fini(struct ma_worker *worker)
+void ma_worker_fini(struct ma_worker *worker, ma_job_destroy_fn *destroy)
 {
+	ma_job_destroy_all(&worker->todo, destroy);
+	ma_job_destroy_all(&worker->done, destroy);
 	if (worker->done_fd > 0) {
 		close(worker->done_fd);
 		pthread_mutex_destroy(&worker->lock);

@@ -32,6 +32,12 @@ void ma_job_append(struct ma_job **list, struct ma_job *job);
 /* Takes the first job out of a list; NULL = none. */
 struct ma_job *ma_job_take(struct ma_job **list);
 
+/* Ends a job of one kind. */
+typedef void ma_job_destroy_fn(struct ma_job *job);
+
+/* Empties a list. */
+void ma_job_destroy_all(struct ma_job **list, ma_job_destroy_fn *destroy);
+
 /*
  * Starts a thread that runs work(context), with signals left to the daemon's loop. On an error,
  * MA_ERR_FAILED, the worker is to be ended by ma_worker_fini all the same. Daemon loop.
@@ -51,8 +57,8 @@ struct ma_job *ma_worker_take(struct ma_worker *worker);
 /* Tells the thread to end. The caller holds the lock. Daemon loop. */
 void ma_worker_ask_to_stop(struct ma_worker *worker);
 
-/* Gives back what a worker has, its thread having ended. Jobs are the caller's. A zeroed worker is
+/* Gives back what a worker has, its jobs included, its thread having ended. A zeroed worker is
  * fine. */
-void ma_worker_fini(struct ma_worker *worker);
+void ma_worker_fini(struct ma_worker *worker, ma_job_destroy_fn *destroy);
 
 #endif
