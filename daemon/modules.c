@@ -115,21 +115,25 @@ static int copy_vdso(const struct ma_modules *modules, const struct ma_native_mo
 	return fd;
 }
 
+/* The module's file below a root, which may be -1 and is closed. -1: it is not there. */
+static int open_from(int root, const struct ma_native_module *module)
+{
+	if (root < 0)
+		return -1;
+	int fd = if_the_file(ma_modules_open_below(root, module->path), module);
+	close(root);
+	return fd;
+}
+
 int ma_modules_open(const struct ma_modules *modules, const struct ma_native_module *module)
 {
 	char path[64];
 	if (strcmp(module->path, MA_MODULE_VDSO) == 0)
 		return copy_vdso(modules, module);
+	int fd = open_from(ma_modules_root(modules), module);
 	/* In a chroot of our own mount namespace the maps have names as we see them. */
-	const int roots[] = {ma_modules_root(modules), open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
-	int fd = -1;
-	for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
-		if (roots[i] < 0)
-			continue;
-		if (fd < 0)
-			fd = if_the_file(ma_modules_open_below(roots[i], module->path), module);
-		close(roots[i]);
-	}
+	if (fd < 0)
+		fd = open_from(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), module);
 	if (fd >= 0 || modules->proc_fd < 0)
 		return fd;
 	snprintf(path, sizeof path, "map_files/%llx-%llx", (unsigned long long)module->start,
