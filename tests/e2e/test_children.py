@@ -12,9 +12,9 @@ import tempfile
 import pytest
 
 import probe
-import program
 from snapshot_reader import INUSE_SPACE
 from target import Target
+from virtual import interpreter_with
 from waiting import wait_until
 
 WORKERS = 3
@@ -36,27 +36,8 @@ def app(environ, start_response):
 
 @pytest.fixture(scope="session")
 def gunicorn():
-    """A Python with gunicorn: a virtual environment in the build directory, made once."""
-    folder = os.path.join(program.BUILD, "gunicorn")
-    interpreter = os.path.join(folder, "bin", "python")
-    ready = os.path.join(folder, "ready")
-    if not os.path.exists(ready):
-        made = subprocess.run(["/usr/bin/python3", "-m", "venv", folder], capture_output=True,
-                              text=True)
-        if made.returncode:
-            pytest.skip("no virtual environment can be made: " + made.stdout.strip()[-200:])
-        try:
-            got = subprocess.run([interpreter, "-m", "pip", "install", "-q", "gunicorn==23.0.0"],
-                                 capture_output=True, text=True, timeout=300,
-                                 stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            pytest.skip("gunicorn could not be fetched: no answer in five minutes")
-        if got.returncode:
-            lines = got.stderr.strip().split("\n")
-            pytest.skip("gunicorn could not be fetched: " + (lines or ["?"])[-1][:200])
-        with open(ready, "w", encoding="ascii"):
-            pass
-    return interpreter
+    """A Python with gunicorn."""
+    return interpreter_with(["/usr/bin/python3"], "gunicorn==23.0.0")
 
 
 class Gunicorn(Target):

@@ -3,14 +3,13 @@
 before, during and after ours."""
 
 import os
-import subprocess
 
 import pytest
 
 import probe
-import program
 from facts import Obedient
 from snapshot_reader import INUSE_OBJECTS, INUSE_SPACE
+from virtual import interpreter_with
 
 RELEASE = "ddtrace==4.16.0"
 START = """
@@ -33,26 +32,7 @@ except RuntimeError:  # it has been started
 
 @pytest.fixture
 def with_ddtrace(python):
-    """A virtual environment in the build directory, made once."""
-    folder = os.path.join(program.BUILD, "ddtrace")
-    interpreter = os.path.join(folder, "bin", "python")
-    ready = os.path.join(folder, "ready")
-    if not os.path.exists(ready):
-        made = subprocess.run([*python.command, "-m", "venv", folder], capture_output=True,
-                              text=True)
-        if made.returncode:
-            pytest.skip("no virtual environment can be made: " + made.stdout.strip()[-200:])
-        try:
-            got = subprocess.run([interpreter, "-m", "pip", "install", "-q", RELEASE],
-                                 capture_output=True, text=True, timeout=300,
-                                 stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            pytest.skip("ddtrace could not be fetched: no answer in five minutes")
-        if got.returncode:
-            lines = got.stderr.strip().split("\n")
-            pytest.skip("ddtrace could not be fetched: " + (lines or ["?"])[-1][:200])
-        with open(ready, "w", encoding="ascii"):
-            pass
+    interpreter = interpreter_with(python.command, RELEASE)
     return type(python)(python.label, python.version, [interpreter], python.root)
 
 
