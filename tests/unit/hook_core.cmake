@@ -21,9 +21,9 @@ ma_unit_test(hook_live SOURCES test_hook_live.c LIBS ma_hook_core_0 ma_proto Thr
 ma_unit_test(hook_ring SOURCES test_hook_ring.c LIBS ma_hook_core_0 ma_proto Threads::Threads)
 ma_unit_test(hook_exact SOURCES test_hook_exact.c LIBS ma_hook_core_0 Threads::Threads)
 ma_unit_test(hook_pass SOURCES test_hook_pass.c LIBS ma_hook_core_0)
-ma_unit_test(hook_entries SOURCES test_hook_entries.c hook_fake_site.c LIBS ma_hook_core_0 ma_proto)
-ma_unit_test(hook_promote SOURCES test_hook_promote.c hook_fake_site.c LIBS ma_hook_core_0 ma_proto)
-ma_unit_test(hook_entries_slots SOURCES test_hook_entries.c hook_fake_site.c LIBS ma_hook_core_1 ma_proto)
+ma_unit_test(hook_entries SOURCES test_hook_entries.c hook_fake.c LIBS ma_hook_core_0 ma_proto)
+ma_unit_test(hook_promote SOURCES test_hook_promote.c hook_fake.c LIBS ma_hook_core_0 ma_proto)
+ma_unit_test(hook_entries_slots SOURCES test_hook_entries.c hook_fake.c LIBS ma_hook_core_1 ma_proto)
 
 # What several threads touch at once, under the thread sanitizer.
 if(NOT MA_SANITIZE)

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "hook_fake_site.h"
+#include "hook_fake.h"
 #include "inject/hook/entries.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/record.h"
@@ -22,16 +22,9 @@
 #include "inject/hook/tls.h"
 #include "proto/area_check.h"
 
-enum { SMALL = 512 };
-
-struct ma_hook ma_hook;
-
-static uint64_t gate[512];
-static struct ma_hook_config config;
 static void *answer; /* of the next call of a made-up allocator */
 static void *freed;
 static void *(*during_python)(size_t bytes);
-static struct ma_event events[MA_RING_EVENTS * 2];
 
 static void *fake_malloc(size_t bytes)
 {
@@ -127,63 +120,39 @@ static void fake_arena_free(void *context, void *arena, size_t bytes)
 	ma_munmap_entry(arena, bytes);
 }
 
-static void set_next(enum ma_fn fn, void (*function)(void))
-{
-	ma_hook.next[fn] = (uint64_t)(uintptr_t)function;
-}
-
 static void set_all_next(void)
 {
 	typedef void any(void);
 
-	set_next(MA_FN_MALLOC, (any *)fake_malloc);
-	set_next(MA_FN_CALLOC, (any *)fake_calloc);
-	set_next(MA_FN_REALLOC, (any *)fake_realloc);
-	set_next(MA_FN_FREE, (any *)fake_free);
-	set_next(MA_FN_POSIX_MEMALIGN, (any *)fake_posix_memalign);
-	set_next(MA_FN_MMAP, (any *)fake_mmap);
-	set_next(MA_FN_MUNMAP, (any *)fake_munmap);
-	set_next(MA_FN_MREMAP, (any *)fake_mremap);
-	set_next(MA_FN_OBJ_MALLOC, (any *)fake_py_malloc);
-	set_next(MA_FN_OBJ_REALLOC, (any *)fake_py_realloc);
-	set_next(MA_FN_OBJ_FREE, (any *)fake_py_free);
-	set_next(MA_FN_MEM_REALLOC, (any *)fake_py_realloc);
-	set_next(MA_FN_ARENA_ALLOC, (any *)fake_arena_alloc);
-	set_next(MA_FN_ARENA_FREE, (any *)fake_arena_free);
+	fake_next(MA_FN_MALLOC, (any *)fake_malloc);
+	fake_next(MA_FN_CALLOC, (any *)fake_calloc);
+	fake_next(MA_FN_REALLOC, (any *)fake_realloc);
+	fake_next(MA_FN_FREE, (any *)fake_free);
+	fake_next(MA_FN_POSIX_MEMALIGN, (any *)fake_posix_memalign);
+	fake_next(MA_FN_MMAP, (any *)fake_mmap);
+	fake_next(MA_FN_MUNMAP, (any *)fake_munmap);
+	fake_next(MA_FN_MREMAP, (any *)fake_mremap);
+	fake_next(MA_FN_OBJ_MALLOC, (any *)fake_py_malloc);
+	fake_next(MA_FN_OBJ_REALLOC, (any *)fake_py_realloc);
+	fake_next(MA_FN_OBJ_FREE, (any *)fake_py_free);
+	fake_next(MA_FN_MEM_REALLOC, (any *)fake_py_realloc);
+	fake_next(MA_FN_ARENA_ALLOC, (any *)fake_arena_alloc);
+	fake_next(MA_FN_ARENA_FREE, (any *)fake_arena_free);
 }
 
 static int begin(uint32_t mode)
 {
-	static struct ma_area *area;
-	static uint32_t generation;
 	uint64_t bytes = MA_AREA_EXACT_BYTES(4096);
 
-	if (area)
-		munmap(area, bytes);
-	area = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (area == MAP_FAILED)
+	if (!fake_begin(mode, bytes))
 		return -1;
-	area->control.enabled = 1;
-	area->control.interval_bytes = 1;
-	area->control.lease_tsc = UINT64_MAX;
-	area->control.clock_ms = 1234;
-	area->ident.exact_heap_bytes = 4096 * MA_PAGE_BYTES;
-	area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_MALLOC;
-	ma_hook = (struct ma_hook){.gate = gate,
-				   .area = area,
-				   .small_limit = SMALL,
-				   .mode = mode,
-				   .generation = ++generation,
-				   .config = &config};
+	ma_hook.area->control.clock_ms = 1234;
+	ma_hook.area->ident.exact_heap_bytes = 4096 * MA_PAGE_BYTES;
+	ma_hook.area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_MALLOC;
 	set_all_next();
-	gate[0] = 1;
 	freed = NULL;
-	fake_code_freed = 0;
-	fake_during_site = NULL;
 	during_python = NULL;
-	*ma_tls() = (struct ma_tls){0};
-	return ma_exact_init(&ma_hook.exact, area, bytes) ? 0 : -1;
+	return ma_exact_init(&ma_hook.exact, ma_hook.area, bytes) ? 0 : -1;
 }
 
 static int begin_sampled(void **state)
@@ -198,30 +167,13 @@ static int begin_exact(void **state)
 	return begin(MA_MODE_EXACT);
 }
 
-static int take(void)
-{
-	int count = 0;
-
-	for (int i = 0; i < MA_RINGS; i++) {
-		uint64_t lost;
-		int taken = ma_ring_take(&ma_hook.area->rings[i], events + count, MA_RING_EVENTS,
-					 &lost);
-
-		assert_true(taken >= 0);
-		count += taken;
-	}
-	for (int i = 0; i < count; i++)
-		assert_int_equal(ma_event_check(&events[i]), 0);
-	return count;
-}
-
 static void check_event(int n, enum ma_event_kind kind, uint64_t address, uint64_t bytes,
 			enum ma_domain domain)
 {
-	assert_int_equal(events[n].kind, kind);
-	assert_int_equal(events[n].address, address);
-	assert_int_equal(events[n].size_bytes, bytes);
-	assert_int_equal(events[n].domain, domain);
+	assert_int_equal(fake_events[n].kind, kind);
+	assert_int_equal(fake_events[n].address, address);
+	assert_int_equal(fake_events[n].size_bytes, bytes);
+	assert_int_equal(fake_events[n].domain, domain);
 }
 
 static void *malloc_at(uint64_t address, size_t bytes)
@@ -234,28 +186,28 @@ static void test_alloc_and_free(void **state)
 {
 	(void)state;
 	assert_ptr_equal(malloc_at(0x1000, 100), (void *)0x1000);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	check_event(0, MA_EVENT_ALLOC, 0x1000, 100, MA_DOMAIN_MALLOC);
-	assert_int_equal(events[0].sequence, 1);
-	assert_int_equal(events[0].site, FAKE_SITE);
-	assert_int_equal(events[0].rate, 1);
-	assert_int_equal(events[0].clock_ms, 1234);
+	assert_int_equal(fake_events[0].sequence, 1);
+	assert_int_equal(fake_events[0].site, FAKE_SITE);
+	assert_int_equal(fake_events[0].rate, 1);
+	assert_int_equal(fake_events[0].clock_ms, 1234);
 	ma_hook.area->control.clock_ms = 9999;
 	ma_free_sampled((void *)0x1000);
 	assert_ptr_equal(freed, (void *)0x1000);
 	assert_int_equal(fake_code_freed, 0x1000);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	check_event(0, MA_EVENT_FREE, 0x1000, 100, MA_DOMAIN_MALLOC);
-	assert_int_equal(events[0].clock_ms, 1234); /* of its birth */
+	assert_int_equal(fake_events[0].clock_ms, 1234); /* of its birth */
 	ma_free_sampled((void *)0x1000);
 	ma_free_sampled((void *)0x2000);
 	ma_free_sampled(NULL);
 	assert_null(freed);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	/* Handed out twice: a free that nobody saw. */
 	malloc_at(0x1000, 100);
 	malloc_at(0x1000, 200);
-	assert_int_equal(take(), 3);
+	assert_int_equal(fake_take(), 3);
 	check_event(1, MA_EVENT_FREE_IMPLICIT, 0x1000, 100, MA_DOMAIN_MALLOC);
 	check_event(2, MA_EVENT_ALLOC, 0x1000, 200, MA_DOMAIN_MALLOC);
 	assert_int_equal(ma_hook.area->counters.implicit_frees, 1);
@@ -268,7 +220,7 @@ static void test_failures(void **state)
 
 	(void)state;
 	malloc_at(0x1000, 100);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	answer = NULL;
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		uint64_t left = ma_tls()->left;
@@ -281,10 +233,10 @@ static void test_failures(void **state)
 		/* Never more than before, or the thread would sample nothing for long. */
 		assert_true(ma_tls()->left <= left);
 	}
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	answer = (void *)0x3000;
 	assert_int_equal(ma_posix_memalign_sampled(&block, 16, 300), 0);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	check_event(0, MA_EVENT_ALLOC, 0x3000, 300, MA_DOMAIN_MALLOC);
 }
 
@@ -292,29 +244,29 @@ static void test_reallocation(void **state)
 {
 	(void)state;
 	malloc_at(0x1000, 100);
-	take();
+	fake_take();
 	answer = (void *)0x2000;
 	assert_ptr_equal(ma_realloc_sampled((void *)0x1000, 300), (void *)0x2000);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_FREE, 0x1000, 100, MA_DOMAIN_MALLOC);
 	check_event(1, MA_EVENT_ALLOC, 0x2000, 300, MA_DOMAIN_MALLOC);
 	/* In place. */
 	ma_realloc_sampled((void *)0x2000, 400);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_FREE, 0x2000, 300, MA_DOMAIN_MALLOC);
 	check_event(1, MA_EVENT_ALLOC, 0x2000, 400, MA_DOMAIN_MALLOC);
 	/* It fails, and the block is what it was. */
 	answer = NULL;
 	assert_null(ma_realloc_sampled((void *)0x2000, 500));
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	ma_free_sampled((void *)0x2000);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	check_event(0, MA_EVENT_FREE, 0x2000, 400, MA_DOMAIN_MALLOC);
 	/* realloc(block, 0) frees. */
 	malloc_at(0x3000, 100);
 	answer = NULL;
 	assert_null(ma_realloc_sampled((void *)0x3000, 0));
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(1, MA_EVENT_FREE, 0x3000, 100, MA_DOMAIN_MALLOC);
 	assert_int_equal(ma_hook.area->counters.implicit_frees, 0);
 }
@@ -344,21 +296,21 @@ static void *to_realloc_debug(size_t bytes)
 static void test_python(void **state)
 {
 	(void)state;
-	python_at(0x1000, SMALL);
-	assert_int_equal(take(), 1);
-	check_event(0, MA_EVENT_ALLOC, 0x1000, SMALL, MA_DOMAIN_OBJECT);
+	python_at(0x1000, FAKE_SMALL_LIMIT);
+	assert_int_equal(fake_take(), 1);
+	check_event(0, MA_EVENT_ALLOC, 0x1000, FAKE_SMALL_LIMIT, MA_DOMAIN_OBJECT);
 	/* Larger or empty: malloc's to count, once. */
 	during_python = to_malloc;
-	python_at(0x2000, SMALL + 1);
-	assert_int_equal(take(), 1);
-	check_event(0, MA_EVENT_ALLOC, 0x2000, SMALL + 1, MA_DOMAIN_MALLOC);
+	python_at(0x2000, FAKE_SMALL_LIMIT + 1);
+	assert_int_equal(fake_take(), 1);
+	check_event(0, MA_EVENT_ALLOC, 0x2000, FAKE_SMALL_LIMIT + 1, MA_DOMAIN_MALLOC);
 	python_at(0x3000, 0);
-	assert_true(take() <= 1); /* 1 byte at an interval of 1 is not always drawn */
+	assert_true(fake_take() <= 1); /* 1 byte at an interval of 1 is not always drawn */
 	during_python = NULL;
 	ma_obj_free_sampled((void *)0xc0, (void *)0x1000);
 	assert_ptr_equal(freed, (void *)0x1000);
-	assert_int_equal(take(), 1);
-	check_event(0, MA_EVENT_FREE, 0x1000, SMALL, MA_DOMAIN_OBJECT);
+	assert_int_equal(fake_take(), 1);
+	check_event(0, MA_EVENT_FREE, 0x1000, FAKE_SMALL_LIMIT, MA_DOMAIN_OBJECT);
 }
 
 static void test_python_realloc(void **state)
@@ -366,28 +318,28 @@ static void test_python_realloc(void **state)
 	(void)state;
 	/* From pymalloc to pymalloc. */
 	python_at(0x1000, 100);
-	take();
+	fake_take();
 	answer = (void *)0x1800;
 	ma_mem_realloc_sampled((void *)0xc0, (void *)0x1000, 200);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_FREE, 0x1000, 100, MA_DOMAIN_OBJECT);
 	check_event(1, MA_EVENT_ALLOC, 0x1800, 200, MA_DOMAIN_MEM);
 	/* From pymalloc to malloc: the old block goes after the new one came. */
 	answer = (void *)0x5000;
 	during_python = to_malloc;
 	ma_obj_realloc_sampled((void *)0xc0, (void *)0x1800, 700);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_ALLOC, 0x5000, 700, MA_DOMAIN_MALLOC);
 	check_event(1, MA_EVENT_FREE, 0x1800, 200, MA_DOMAIN_MEM);
 	/* A block of malloc that is shrunk stays malloc's. */
 	during_python = to_realloc;
 	ma_obj_realloc_sampled((void *)0xc0, (void *)0x5000, 60);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_FREE, 0x5000, 700, MA_DOMAIN_MALLOC);
 	check_event(1, MA_EVENT_ALLOC, 0x5000, 60, MA_DOMAIN_MALLOC);
 	during_python = to_realloc_debug;
 	ma_obj_realloc_sampled((void *)0xc0, (void *)0x5000, 70);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(1, MA_EVENT_ALLOC, 0x5000, 102, MA_DOMAIN_MALLOC);
 	/* It fails: the block of pymalloc is back. */
 	during_python = NULL;
@@ -395,12 +347,12 @@ static void test_python_realloc(void **state)
 	answer = NULL;
 	assert_null(ma_obj_realloc_sampled((void *)0xc0, (void *)0x1000, 200));
 	ma_obj_free_sampled((void *)0xc0, (void *)0x1000);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(1, MA_EVENT_FREE, 0x1000, 100, MA_DOMAIN_OBJECT);
 	/* realloc(NULL) allocates. */
 	answer = (void *)0x1900;
 	ma_obj_realloc_sampled((void *)0xc0, NULL, 90);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	check_event(0, MA_EVENT_ALLOC, 0x1900, 90, MA_DOMAIN_OBJECT);
 }
 
@@ -417,17 +369,17 @@ static void test_nested(void **state)
 
 	(void)state;
 	malloc_at(0x7000, 100);
-	take();
+	fake_take();
 	/* A signal handler allocates in the middle: not sampled, but its frees are seen. */
 	fake_during_site = allocate_and_free_inside;
 	malloc_at(0x1000, 100);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	assert_int_equal(counters->reentered, 2);
 	assert_int_equal(counters->samples, 2);
 	assert_int_equal(counters->sample_frees, 1);
 	assert_int_equal(ma_tls()->inside, 0);
 	malloc_at(0x2000, 100);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 }
 
 static void test_left_behind(void **state)
@@ -437,23 +389,23 @@ static void test_left_behind(void **state)
 
 	(void)state;
 	malloc_at(0x1000, 100);
-	take();
+	fake_take();
 	/* By a frame that was deeper than we are now: taken over at once. */
 	ma_tls()->inside = (uint64_t)(uintptr_t)&here - 100000;
 	malloc_at(0x2000, 100);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	/* By one that was less deep: after some hundred visits. */
 	ma_tls()->inside = UINT64_MAX;
 	for (int i = 0; i < 300 && !recorded; i++) {
 		malloc_at(0x3000, 100);
-		recorded = take();
+		recorded = fake_take();
 	}
 	assert_int_equal(recorded, 1);
 	assert_int_equal(ma_tls()->inside, 0);
 	/* So was its ring. */
 	ma_hook.area->rings[ma_tls()->slot % MA_RINGS].claim = ma_tls()->tid;
 	malloc_at(0x4000, 100);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	assert_int_equal(ma_hook.area->rings[ma_tls()->slot % MA_RINGS].claim, 0);
 }
 
@@ -461,20 +413,20 @@ static void test_gate(void **state)
 {
 	(void)state;
 	malloc_at(0x1000, 100);
-	take();
-	gate[0] = 0;
+	fake_take();
+	*ma_hook.gate = 0;
 	for (int i = 0; i < 1000; i++)
 		malloc_at(0x2000, 100);
 	ma_free_sampled((void *)0x1000);
 	answer = (void *)0x10000;
 	ma_mmap_entry(NULL, 4096, 3, 34, -1, 5);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	assert_int_equal(ma_hook.area->counters.samples, 1);
-	gate[0] = 1;
+	*ma_hook.gate = 1;
 	ma_free_sampled((void *)0x1000);
 	malloc_at(0x3000, MA_RECHECK_CLOSED_BYTES);
 	malloc_at(0x3000, MA_RECHECK_CLOSED_BYTES);
-	assert_true(take() >= 2);
+	assert_true(fake_take() >= 2);
 }
 
 static void test_switched_off(void **state)
@@ -483,7 +435,7 @@ static void test_switched_off(void **state)
 
 	(void)state;
 	malloc_at(0x1000, 100);
-	take();
+	fake_take();
 	area->control.enabled = 0;
 	malloc_at(0x2000, 100);
 	assert_int_equal(area->counters.fault, MA_FAULT_NONE);
@@ -491,14 +443,14 @@ static void test_switched_off(void **state)
 	area->control.lease_tsc = 1;
 	malloc_at(0x3000, MA_RECHECK_BYTES + 1);
 	assert_int_equal(area->counters.fault, MA_FAULT_LEASE);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	/* Frees go on: the live set must not keep what is gone. */
 	ma_free_sampled((void *)0x1000);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	area->control.lease_tsc = UINT64_MAX;
 	malloc_at(0x4000, MA_RECHECK_BYTES + 1);
 	assert_int_equal(area->counters.fault, MA_FAULT_NONE);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	assert_int_equal(area->counters.dropped_allocs, 0);
 }
 
@@ -518,16 +470,16 @@ static void test_full_rings(void **state)
 	answer = (void *)0x10000;
 	ma_mmap_entry(NULL, 4096, 3, 34, -1, 5);
 	assert_int_equal(area->counters.dropped_maps, 1);
-	assert_int_equal(take(), MA_RING_EVENTS);
+	assert_int_equal(fake_take(), MA_RING_EVENTS);
 	/* Both frees are in the live set all the same: nothing is told twice. */
 	ma_free_sampled((void *)4096);
 	ma_free_sampled((void *)(2 * 4096));
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	for (int i = 0; i < MA_RINGS; i++)
 		area->rings[i].claim = 4711;
 	malloc_at(0x1000, 100);
 	assert_int_equal(area->counters.dropped_allocs, 2);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 }
 
 static void test_regions(void **state)
@@ -536,9 +488,9 @@ static void test_regions(void **state)
 	answer = (void *)0x10000;
 	ma_mmap_entry(NULL, 5000, 3, 34, -1, 5);
 	ma_munmap_entry((void *)0x10000, 5000);
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 	check_event(0, MA_EVENT_MAP, 0x10000, 8192, MA_DOMAIN_MMAP);
-	assert_int_equal(events[0].rate, 0);
+	assert_int_equal(fake_events[0].rate, 0);
 	check_event(1, MA_EVENT_UNMAP, 0x10000, 8192, MA_DOMAIN_MMAP);
 	/* Refused by the kernel. */
 	answer = MAP_FAILED;
@@ -546,14 +498,14 @@ static void test_regions(void **state)
 	ma_munmap_entry((void *)0x10001, 5000);
 	ma_munmap_entry((void *)0x10000, 0);
 	ma_munmap_entry((void *)0x10000, SIZE_MAX);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	/* Arenas are the allocator's. */
 	answer = (void *)0x40000;
 	assert_ptr_equal(ma_arena_alloc_entry(NULL, 4096), answer);
 	ma_arena_free_entry(NULL, (void *)0x40000, 4096);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	ma_mmap_entry(NULL, 4096, 3, 34, -1, 5);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 }
 
 static int remap(uint64_t result, size_t old_bytes, size_t new_bytes, int flags)
@@ -562,7 +514,7 @@ static int remap(uint64_t result, size_t old_bytes, size_t new_bytes, int flags)
 	assert_ptr_equal(
 		ma_mremap_entry((void *)0x20000, old_bytes, new_bytes, flags, (void *)0x99000),
 		answer);
-	return take();
+	return fake_take();
 }
 
 static void test_mremap(void **state)
@@ -619,11 +571,11 @@ static void test_exact(void **state)
 	ma_malloc_exact(10);
 	assert_int_equal(ma_hook.area->counters.dropped_allocs, 1);
 	/* No events but those of regions. */
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	answer = (void *)0x10000;
 	ma_mmap_entry(NULL, 4096, 3, 34, -1, 5);
-	assert_int_equal(take(), 1);
-	gate[0] = 0;
+	assert_int_equal(fake_take(), 1);
+	*ma_hook.gate = 0;
 	answer = (void *)0x4000;
 	ma_malloc_exact(100);
 	ma_free_exact((void *)0x3000);

@@ -14,26 +14,21 @@
 
 #include <cmocka.h>
 
-#include "hook_fake_site.h"
+#include "hook_fake.h"
 #include "inject/hook/entries.h"
 #include "inject/hook/promote.h"
 #include "inject/hook/record.h"
 #include "inject/hook/state.h"
 #include "proto/area_check.h"
 
-enum { SMALL = 512, POOL_BYTES = 1 << 16 };
+enum { POOL_BYTES = 1 << 16 };
 
-struct ma_hook ma_hook;
-
-static uint64_t gate[512];
-static struct ma_hook_config config;
 static _Alignas(16) uint8_t pool[POOL_BYTES];
 static size_t pool_used;
 static int pool_frees; /* how many blocks of the pool were given back */
 static bool malloc_fails;
 static bool raw_elsewhere; /* large requests go to an allocator that nobody hooks */
 static bool cut_moves;     /* a C library whose realloc moves what shrinks */
-static struct ma_event events[MA_RING_EVENTS];
 
 static bool in_pool(const void *block)
 {
@@ -70,7 +65,7 @@ static void *py_malloc(void *context, size_t bytes)
 	uint8_t *block = pool + pool_used;
 
 	assert_null(context);
-	if (bytes - 1 >= SMALL)
+	if (bytes - 1 >= FAKE_SMALL_LIMIT)
 		return raw_elsewhere ? malloc(bytes) : ma_malloc_sampled(bytes);
 	pool_used += (bytes + 15) & ~(size_t)15;
 	assert_true(pool_used <= POOL_BYTES);
@@ -115,76 +110,39 @@ static void *py_realloc(void *context, void *block, size_t bytes)
 	return moved;
 }
 
-static void set_next(enum ma_fn fn, void (*function)(void))
-{
-	ma_hook.next[fn] = (uint64_t)(uintptr_t)function;
-}
-
 static int begin(void **state)
 {
 	typedef void any(void);
-	static struct ma_area *area;
-	static uint32_t generation;
 
 	(void)state;
-	if (area)
-		munmap(area, MA_AREA_SAMPLED_BYTES);
-	area = mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (area == MAP_FAILED)
+	if (!fake_begin(MA_MODE_SAMPLED, MA_AREA_SAMPLED_BYTES))
 		return -1;
-	area->control.enabled = 1;
-	area->control.interval_bytes = 1;
-	area->control.lease_tsc = UINT64_MAX;
-	area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_OBJECT;
-	config.promotes = 1;
-	ma_hook = (struct ma_hook){.gate = gate,
-				   .area = area,
-				   .small_limit = SMALL,
-				   .mode = MA_MODE_SAMPLED,
-				   .generation = ++generation,
-				   .config = &config};
-	set_next(MA_FN_MALLOC, (any *)next_malloc);
-	set_next(MA_FN_CALLOC, (any *)next_calloc);
-	set_next(MA_FN_REALLOC, (any *)next_realloc);
-	set_next(MA_FN_FREE, (any *)free);
-	set_next(MA_FN_OBJ_MALLOC, (any *)py_malloc);
-	set_next(MA_FN_OBJ_CALLOC, (any *)py_calloc);
-	set_next(MA_FN_OBJ_REALLOC, (any *)py_realloc);
-	set_next(MA_FN_MEM_REALLOC, (any *)py_realloc);
-	set_next(MA_FN_MEM_MALLOC, (any *)py_malloc);
-	gate[0] = 1;
+	ma_hook.area->tables.sites[FAKE_SITE].domain = MA_DOMAIN_OBJECT;
+	ma_hook.config->promotes = 1;
+	fake_next(MA_FN_MALLOC, (any *)next_malloc);
+	fake_next(MA_FN_CALLOC, (any *)next_calloc);
+	fake_next(MA_FN_REALLOC, (any *)next_realloc);
+	fake_next(MA_FN_FREE, (any *)free);
+	fake_next(MA_FN_OBJ_MALLOC, (any *)py_malloc);
+	fake_next(MA_FN_OBJ_CALLOC, (any *)py_calloc);
+	fake_next(MA_FN_OBJ_REALLOC, (any *)py_realloc);
+	fake_next(MA_FN_MEM_REALLOC, (any *)py_realloc);
+	fake_next(MA_FN_MEM_MALLOC, (any *)py_malloc);
 	pool_used = 0;
 	pool_frees = 0;
 	malloc_fails = raw_elsewhere = cut_moves = false;
-	*ma_tls() = (struct ma_tls){0};
 	return 0;
-}
-
-static int take(void)
-{
-	int count = 0;
-
-	for (int i = 0; i < MA_RINGS; i++) {
-		uint64_t lost;
-		int taken = ma_ring_take(&ma_hook.area->rings[i], events + count,
-					 MA_RING_EVENTS - count, &lost);
-
-		assert_true(taken >= 0);
-		count += taken;
-	}
-	return count;
 }
 
 /* One event, of this kind and block. */
 static void check_one(enum ma_event_kind kind, const void *block, size_t bytes,
 		      enum ma_domain domain)
 {
-	assert_int_equal(take(), 1);
-	assert_int_equal(events[0].kind, kind);
-	assert_int_equal(events[0].address, (uint64_t)(uintptr_t)block);
-	assert_int_equal(events[0].size_bytes, bytes);
-	assert_int_equal(events[0].domain, domain);
+	assert_int_equal(fake_take(), 1);
+	assert_int_equal(fake_events[0].kind, kind);
+	assert_int_equal(fake_events[0].address, (uint64_t)(uintptr_t)block);
+	assert_int_equal(fake_events[0].size_bytes, bytes);
+	assert_int_equal(fake_events[0].domain, domain);
 }
 
 static void test_small(void **state)
@@ -215,7 +173,7 @@ static void test_zeroed(void **state)
 	for (int i = 0; i < 45; i++)
 		assert_int_equal(block[i], 0);
 	py_free(NULL, block);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 }
 
 static void test_realloc_keeps_contents(void **state)
@@ -231,11 +189,11 @@ static void test_realloc_keeps_contents(void **state)
 	/* From now on it is malloc's: counted once, by malloc's hook. */
 	block = ma_mem_realloc_sampled(NULL, block, 80);
 	assert_memory_equal(block, "0123456789abcdef0123456789abcdef", 32);
-	assert_int_equal(take(), 2);
-	assert_int_equal(events[0].kind, MA_EVENT_FREE);
-	assert_int_equal(events[0].size_bytes, 64);
-	assert_int_equal(events[1].kind, MA_EVENT_ALLOC);
-	assert_int_equal(events[1].size_bytes, 80);
+	assert_int_equal(fake_take(), 2);
+	assert_int_equal(fake_events[0].kind, MA_EVENT_FREE);
+	assert_int_equal(fake_events[0].size_bytes, 64);
+	assert_int_equal(fake_events[1].kind, MA_EVENT_ALLOC);
+	assert_int_equal(fake_events[1].size_bytes, 80);
 	py_free(NULL, block);
 	check_one(MA_EVENT_FREE, block, 80, MA_DOMAIN_MALLOC);
 }
@@ -245,14 +203,14 @@ static void test_realloc_below_python(void **state)
 	uint8_t *block = ma_obj_malloc_sampled(NULL, 40), *moved;
 
 	(void)state;
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 	moved = ma_realloc_sampled(block, 4000);
-	assert_int_equal(take(), 2);
-	assert_int_equal(events[0].kind, MA_EVENT_FREE);
-	assert_int_equal(events[0].domain, MA_DOMAIN_OBJECT);
-	assert_int_equal(events[1].kind, MA_EVENT_ALLOC);
+	assert_int_equal(fake_take(), 2);
+	assert_int_equal(fake_events[0].kind, MA_EVENT_FREE);
+	assert_int_equal(fake_events[0].domain, MA_DOMAIN_OBJECT);
+	assert_int_equal(fake_events[1].kind, MA_EVENT_ALLOC);
 	ma_free_sampled(moved);
-	assert_int_equal(take(), 1);
+	assert_int_equal(fake_take(), 1);
 }
 
 static void test_moves_when_cut(void **state)
@@ -276,12 +234,12 @@ static void test_no_memory(void **state)
 	malloc_fails = true;
 	block = ma_obj_malloc_sampled(NULL, 40);
 	assert_true(in_pool(block));
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	assert_int_equal(pool_frees, 0);
 	assert_int_equal(ma_hook.area->counters.dropped_allocs, 1);
 	malloc_fails = false;
 	py_free(NULL, ma_obj_malloc_sampled(NULL, 40));
-	assert_int_equal(take(), 2);
+	assert_int_equal(fake_take(), 2);
 }
 
 /* What malloc's hook has not handed out would never be seen again. */
@@ -292,10 +250,10 @@ static void test_raw_elsewhere(void **state)
 	(void)state;
 	raw_elsewhere = true;
 	block = ma_obj_malloc_sampled(NULL, 40);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 	assert_int_equal(ma_hook.area->counters.dropped_allocs, 1);
 	py_free(NULL, block);
-	assert_int_equal(take(), 0);
+	assert_int_equal(fake_take(), 0);
 }
 
 /* What is not drawn is not touched, and large blocks are left to malloc's hook. */
@@ -316,7 +274,7 @@ static void test_passes(void **state)
 	block = ma_obj_malloc_sampled(NULL, 100);
 	assert_true(in_pool(block));
 	assert_int_equal(ma_tls()->left, 900);
-	take();
+	fake_take();
 	ma_tls()->left = 10;
 	block = ma_obj_malloc_sampled(NULL, 2000);
 	check_one(MA_EVENT_ALLOC, block, 2000, MA_DOMAIN_MALLOC);
@@ -330,7 +288,7 @@ static void test_not_promoting(void **state)
 	uint8_t *block;
 
 	(void)state;
-	config.promotes = 0;
+	ma_hook.config->promotes = 0;
 	block = ma_obj_malloc_sampled(NULL, 40);
 	assert_true(in_pool(block));
 	check_one(MA_EVENT_ALLOC, block, 40, MA_DOMAIN_OBJECT);
