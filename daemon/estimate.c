@@ -23,8 +23,9 @@ static struct chance chance_of(double size_bytes, uint32_t rate)
 	}
 	/* expm1 keeps all digits of p where k is a tiny part of R; there 1 - exp() would keep none.
 	 */
-	double ratio = size_bytes / (double)rate;
-	return (struct chance){-expm1(-ratio), exp(-ratio)};
+	double ratio = size_bytes / (double)MA_RATE_INTERVAL(rate);
+	double open = ldexp(1.0, -(int)MA_RATE_WINDOW(rate));
+	return (struct chance){open * -expm1(-ratio), 1.0 - open + open * exp(-ratio)};
 }
 
 void ma_estimate_weight(uint64_t size_bytes, uint32_t rate, struct ma_weight *weight)

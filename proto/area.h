@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 5,         /* raised by any change of a struct below */
+	MA_AREA_VERSION = 6,         /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
@@ -59,10 +59,27 @@ enum ma_mode {
 /*
  * How an allocation was chosen, as events and live entries tell it: the mean interval R in bytes
  * that was in force at the draw; or, with bit MA_RATE_CHANCE set, the chance of its size class in
- * units of 1 / MA_RATE_ONE; or 0: it was certain to be recorded.
+ * units of 1 / MA_RATE_ONE; or 0: it was certain to be recorded. Above an interval, in bits 27 to
+ * 30, is the exponent k of the window in which the allocation was seen: allocations like it are
+ * looked at in windows that are open with the chance 2^-k (MA_WINDOW), all of one window or none.
+ * Where k is not 0, the time of the allocation is that of its window, and names it.
  */
-#define MA_RATE_CHANCE (UINT32_C(1) << 31)
-#define MA_RATE_ONE    (UINT32_C(1) << 31)
+#define MA_RATE_CHANCE         (UINT32_C(1) << 31)
+#define MA_RATE_ONE            (UINT32_C(1) << 31)
+#define MA_RATE_WINDOW_SHIFT   27
+#define MA_RATE_WINDOW(rate)   ((rate) >> MA_RATE_WINDOW_SHIFT & 15)
+#define MA_RATE_INTERVAL(rate) ((rate) & ((UINT32_C(1) << MA_RATE_WINDOW_SHIFT) - 1))
+
+/*
+ * A window of the words of Python's tables that allocate: when it began, in milliseconds since the
+ * attach; the exponent k of the chance 2^-k with which it is open; and whether it is not. 0: there
+ * are no windows, everything is looked at.
+ */
+#define MA_WINDOW(start_ms, exponent, closed)                                                      \
+	((uint64_t)(start_ms) << 32 | (uint64_t)(exponent) << 8 | (closed))
+#define MA_WINDOW_START_MS(window) ((uint32_t)((window) >> 32))
+#define MA_WINDOW_EXPONENT(window) ((uint32_t)((window) >> 8) & 15)
+#define MA_WINDOW_CLOSED           UINT64_C(1)
 
 /* The layer that served an allocation. Values are on the wire (snapshot label `domain`). */
 enum ma_domain {
@@ -135,6 +152,7 @@ struct ma_control {
 	uint32_t reserved;
 	uint32_t clock_ms;  /* milliseconds since attach, stored at each poll */
 	uint64_t lease_tsc; /* the hook stops by itself once the TSC passes this */
+	uint64_t window;    /* MA_WINDOW: the hook turns to it when the process next frees */
 };
 
 /*
@@ -167,6 +185,7 @@ struct ma_counters {
 	uint64_t native_broken;    /* what cannot be a frame; or the index changed meanwhile */
 	uint64_t native_deep;      /* deeper than there is room */
 	uint64_t native_guessed;   /* native walks with MA_STACK_NATIVE_GUESSED */
+	uint64_t window;           /* that of the control page which the hook has turned to */
 };
 
 enum ma_fault {

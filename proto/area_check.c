@@ -31,10 +31,13 @@ static void copy_bytes(void *to, const void *source, size_t bytes)
 	}
 }
 
-/* A mean interval, a chance above 0, or 0. */
+/* A mean interval, with or without a window, a chance above 0, or 0. */
 static bool is_rate(uint32_t rate)
 {
-	return rate & MA_RATE_CHANCE ? rate != MA_RATE_CHANCE : rate <= MAX_INTERVAL;
+	uint32_t interval = MA_RATE_INTERVAL(rate);
+	if (rate & MA_RATE_CHANCE)
+		return rate != MA_RATE_CHANCE;
+	return interval <= MAX_INTERVAL && (interval || !MA_RATE_WINDOW(rate));
 }
 
 static bool is_string(const char *text, size_t bytes)

@@ -444,6 +444,7 @@ static void test_live(void **state)
 	IGNORED(size_bytes = UINT64_MAX);
 	IGNORED(site = MA_SITES);
 	IGNORED(rate = MA_RATE_CHANCE);
+	IGNORED(rate = UINT32_C(3) << MA_RATE_WINDOW_SHIFT); /* a window without an interval */
 	IGNORED(domain = 0);
 	IGNORED(domain = 0x10001);
 #undef IGNORED

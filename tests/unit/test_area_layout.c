@@ -62,13 +62,14 @@ static const struct {
 	FIELD(ma_size_rate, below_bytes, 0),
 	FIELD(ma_size_rate, cost, 8),
 	FIELD(ma_size_rate, rate, 16),
-	SIZE(ma_control, 24),
+	SIZE(ma_control, 32),
 	FIELD(ma_control, enabled, 0),
 	FIELD(ma_control, interval_bytes, 4),
 	FIELD(ma_control, reserved, 8),
 	FIELD(ma_control, clock_ms, 12),
 	FIELD(ma_control, lease_tsc, 16),
-	SIZE(ma_counters, 184),
+	FIELD(ma_control, window, 24),
+	SIZE(ma_counters, 192),
 	FIELD(ma_counters, samples, 0),
 	FIELD(ma_counters, sample_frees, 8),
 	FIELD(ma_counters, implicit_frees, 16),
@@ -92,6 +93,7 @@ static const struct {
 	FIELD(ma_counters, native_broken, 160),
 	FIELD(ma_counters, native_deep, 168),
 	FIELD(ma_counters, native_guessed, 176),
+	FIELD(ma_counters, window, 184),
 	SIZE(ma_native_wants, 16),
 	FIELD(ma_native_wants, pc, 0),
 	FIELD(ma_native_wants, stack, 8),
@@ -194,7 +196,7 @@ static void test_layout(void **state)
 {
 	(void)state;
 	int changed = 0;
-	assert_int_equal(MA_AREA_VERSION, 5);
+	assert_int_equal(MA_AREA_VERSION, 6);
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
 		if (layout[i].is == layout[i].was)
 			continue;

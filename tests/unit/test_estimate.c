@@ -70,7 +70,7 @@ static void test_extremes(void **state)
 	ma_estimate_weight(UINT64_MAX, 64 << 20, &weight);
 	assert_true(isfinite(weight.bytes_variance));
 	for (uint64_t k = 1; k < UINT64_C(1) << 47; k *= 3) {
-		for (uint64_t r = 4096; r < MA_RATE_CHANCE; r *= 7) {
+		for (uint64_t r = 4096; r <= 64 << 20; r *= 7) {
 			double x = (double)k / (double)(uint32_t)r;
 			ma_estimate_weight(k, (uint32_t)r, &weight);
 			assert_near(bytes_of(&weight), (double)k / -expm1(-x), 1e-3);
