@@ -28,7 +28,8 @@ struct ma_weight {
 	double count_variance;
 	double bytes_third; /* bytes cubed */
 	double count_third;
-	double chance; /* p */
+	double chance; /* p without its window's */
+	double open;   /* the chance of its window; 1: of none */
 };
 
 /*

@@ -3,6 +3,7 @@
 #include "daemon/halves.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 uint32_t ma_halves_coin(uint64_t address, uint32_t birth_ms)
 {
@@ -18,36 +19,47 @@ struct share {
 	uint64_t units[2];
 };
 
-/*
- * A half samples with chance h, where 1 - p = (1 - h)^2: an allocation is missed when both miss it.
- * Of what was sampled, h^2 / p is in both halves, and the rest in either with equal chances.
- */
-static struct share share_of(const struct ma_weight *weight, uint32_t coin, uint64_t size_bytes)
+/* Of what is taken with chance p, a half takes it with chance h, where 1 - p = (1 - h)^2: it is
+ * missed when both miss it. */
+static double half_of(double p)
 {
-	double p = weight->chance;
-	double h = p / (1.0 + sqrt(1.0 - p));
-	uint64_t units = (uint64_t)((double)size_bytes / h * MA_BYTES_UNITS + 0.5);
-	double place = ((double)coin + 0.5) / 4294967296.0;
-	double both = h * h / p;
-	if (place < both)
-		return (struct share){{units, units}};
-	if (place < both + (1.0 - both) / 2)
-		return (struct share){{units, 0}};
-	return (struct share){{0, units}};
+	return p / (1.0 + sqrt(1.0 - p));
 }
 
-void ma_halves_add(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
-		   uint64_t size_bytes)
+/* Of what was taken, h^2 / p is in both halves, and the rest in either with equal chances. */
+static void decide(double p, uint32_t coin, bool in[2])
 {
-	struct share share = share_of(weight, coin, size_bytes);
+	double h = half_of(p);
+	double place = ((double)coin + 0.5) / 4294967296.0;
+	double both = h * h / p;
+	in[0] = place < both + (1.0 - both) / 2;
+	in[1] = place < both || !in[0];
+}
+
+/* A sample is in a half that has its window and would have taken it there. */
+static struct share share_of(const struct ma_weight *weight, struct ma_halves_coins coins,
+			     uint64_t size_bytes)
+{
+	double h = half_of(weight->chance) * half_of(weight->open);
+	uint64_t units = (uint64_t)((double)size_bytes / h * MA_BYTES_UNITS + 0.5);
+	bool drawn[2], open[2];
+	decide(weight->chance, coins.sample, drawn);
+	decide(weight->open, coins.window, open);
+	return (struct share){{drawn[0] && open[0] ? units : 0, drawn[1] && open[1] ? units : 0}};
+}
+
+void ma_halves_add(struct ma_halves *halves, const struct ma_weight *weight,
+		   struct ma_halves_coins coins, uint64_t size_bytes)
+{
+	struct share share = share_of(weight, coins, size_bytes);
 	halves->live[0] += share.units[0];
 	halves->live[1] += share.units[1];
 }
 
-void ma_halves_take(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
-		    uint64_t size_bytes)
+void ma_halves_take(struct ma_halves *halves, const struct ma_weight *weight,
+		    struct ma_halves_coins coins, uint64_t size_bytes)
 {
-	struct share share = share_of(weight, coin, size_bytes);
+	struct share share = share_of(weight, coins, size_bytes);
 	for (int i = 0; i < 2; i++)
 		halves->live[i] -=
 			share.units[i] < halves->live[i] ? share.units[i] : halves->live[i];

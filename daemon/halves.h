@@ -22,14 +22,22 @@ struct ma_halves {
 	uint64_t other[2]; /* what the other half said then */
 };
 
-/* A number at random that belongs to one allocation: the same when it is made, freed or found. */
+/* A number at random that belongs to one allocation: the same when it is made, freed or found. Or
+ * to one window, if in place of an address its exponent is given. */
 uint32_t ma_halves_coin(uint64_t address, uint32_t birth_ms);
 
+/* What decides which halves a sample is in: they must have no more windows in common than two
+ * samplers would. */
+struct ma_halves_coins {
+	uint32_t sample;
+	uint32_t window;
+};
+
 /* Adds the sample to its half, or takes it out. Daemon loop, as all here. */
-void ma_halves_add(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
-		   uint64_t size_bytes);
-void ma_halves_take(struct ma_halves *halves, const struct ma_weight *weight, uint32_t coin,
-		    uint64_t size_bytes);
+void ma_halves_add(struct ma_halves *halves, const struct ma_weight *weight,
+		   struct ma_halves_coins coins, uint64_t size_bytes);
+void ma_halves_take(struct ma_halves *halves, const struct ma_weight *weight,
+		    struct ma_halves_coins coins, uint64_t size_bytes);
 
 /* The live values are taken anew: forgets them, the maxima stay. */
 void ma_halves_forget(struct ma_halves *halves);

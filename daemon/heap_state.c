@@ -17,6 +17,7 @@ void ma_heap_state_init(struct ma_heap_state *state, uint32_t limit)
 void ma_heap_state_fini(struct ma_heap_state *state)
 {
 	free(state->sites);
+	ma_shared_windows_fini(&state->windows);
 	memset(state, 0, sizeof *state);
 }
 
@@ -63,6 +64,7 @@ static void keep_peak(struct ma_heap_state *state, struct ma_heap_sums *sums)
 	sums->peak_bytes = sums->live_bytes;
 	sums->peak_count = sums->live_count;
 	sums->peak = sums->live;
+	sums->peak_shared = sums->live_shared;
 	sums->epoch = state->total.epoch;
 }
 
@@ -73,6 +75,7 @@ void ma_heap_state_mark_peak(struct ma_heap_state *state, uint32_t clock_ms)
 	total->peak_bytes = total->live_bytes;
 	total->peak_count = total->live_count;
 	total->peak = total->live;
+	total->peak_shared = total->live_shared;
 	state->peak_ms = clock_ms;
 }
 
@@ -85,12 +88,12 @@ static void look_for_peak(struct ma_heap_state *state, uint32_t clock_ms)
 		ma_heap_state_mark_peak(state, clock_ms);
 }
 
-static void add_spread(struct ma_spread *spread, const struct ma_weight *weight)
+static void add_cumulants(struct ma_cumulants *cumulants, const struct ma_weight *weight)
 {
-	spread->bytes_variance += weight->bytes_variance;
-	spread->count_variance += weight->count_variance;
-	spread->bytes_third += weight->bytes_third;
-	spread->count_third += weight->count_third;
+	cumulants->bytes_variance += weight->bytes_variance;
+	cumulants->count_variance += weight->count_variance;
+	cumulants->bytes_third += weight->bytes_third;
+	cumulants->count_third += weight->count_third;
 }
 
 /* Rounding must not leave a rest where no sample is left, nor anything negative. */
@@ -99,19 +102,20 @@ static void take_from(double *sum, double part, bool nothing_left)
 	*sum = nothing_left || *sum < part ? 0 : *sum - part;
 }
 
-static void take_spread(struct ma_spread *spread, const struct ma_weight *weight, bool nothing_left)
+static void take_cumulants(struct ma_cumulants *cumulants, const struct ma_weight *weight,
+			   bool nothing_left)
 {
-	take_from(&spread->bytes_variance, weight->bytes_variance, nothing_left);
-	take_from(&spread->count_variance, weight->count_variance, nothing_left);
-	take_from(&spread->bytes_third, weight->bytes_third, nothing_left);
-	take_from(&spread->count_third, weight->count_third, nothing_left);
+	take_from(&cumulants->bytes_variance, weight->bytes_variance, nothing_left);
+	take_from(&cumulants->count_variance, weight->count_variance, nothing_left);
+	take_from(&cumulants->bytes_third, weight->bytes_third, nothing_left);
+	take_from(&cumulants->count_third, weight->count_third, nothing_left);
 }
 
 static void add_live(struct ma_heap_sums *sums, const struct ma_weight *weight)
 {
 	sums->live_bytes += weight->bytes;
 	sums->live_count += weight->count;
-	add_spread(&sums->live, weight);
+	add_cumulants(&sums->live, weight);
 	sums->live_samples++;
 }
 
@@ -123,7 +127,7 @@ static void add_allocated(struct ma_heap_sums *sums, const struct ma_weight *wei
 	sums->last_ms = clock_ms;
 	sums->allocated_bytes += weight->bytes;
 	sums->allocated_count += weight->count;
-	add_spread(&sums->allocated, weight);
+	add_cumulants(&sums->allocated, weight);
 	sums->allocated_samples++;
 }
 
@@ -142,6 +146,59 @@ static struct ma_weight weight_of(const struct ma_heap_sample *sample)
 	return weight;
 }
 
+/* A site's id, or that of the entry that it shares. */
+static uint32_t id_of(const struct ma_heap_state *state, const struct ma_heap_sums *sums)
+{
+	if (sums >= state->unknown && sums < state->unknown + MA_HEAP_DOMAINS)
+		return MA_HEAP_UNKNOWN((uint32_t)(sums - state->unknown));
+	if (sums >= state->other && sums < state->other + MA_HEAP_DOMAINS)
+		return MA_HEAP_OTHER((uint32_t)(sums - state->other));
+	return (uint32_t)(sums - state->sites);
+}
+
+static struct ma_shared_sample shared_sample(uint32_t set, const struct ma_heap_sample *sample,
+					     const struct ma_weight *weight)
+{
+	return (struct ma_shared_sample){
+		.set = set, .rate = sample->rate, .start_ms = sample->birth_ms, .weight = weight};
+}
+
+/* A sample in its window, of the site and of all. Most have none. */
+static void share_allocated(struct ma_heap_state *state, struct ma_heap_sums *sums,
+			    const struct ma_heap_sample *sample, const struct ma_weight *weight)
+{
+	if (weight->open >= 1)
+		return;
+	struct ma_shared_sample one = shared_sample(id_of(state, sums), sample, weight);
+	ma_shared_windows_allocated(&state->windows, &one, &sums->allocated_shared);
+	one.set = MA_SHARED_WINDOWS_ALL;
+	ma_shared_windows_allocated(&state->windows, &one, &state->total.allocated_shared);
+}
+
+static void share_live(struct ma_heap_state *state, struct ma_heap_sums *sums,
+		       const struct ma_heap_sample *sample, const struct ma_weight *weight)
+{
+	if (weight->open >= 1)
+		return;
+	if (MA_RATE_WINDOW(sample->rate) > state->window_exponent_max)
+		state->window_exponent_max = MA_RATE_WINDOW(sample->rate);
+	struct ma_shared_sample one = shared_sample(id_of(state, sums), sample, weight);
+	ma_shared_windows_add(&state->windows, &one, &sums->live_shared);
+	one.set = MA_SHARED_WINDOWS_ALL;
+	ma_shared_windows_add(&state->windows, &one, &state->total.live_shared);
+}
+
+/* After the weight was taken out of the sums. */
+static void share_taken(struct ma_heap_state *state, struct ma_heap_sums *sums,
+			const struct ma_heap_sample *sample, const struct ma_weight *weight)
+{
+	struct ma_shared_sample one = shared_sample(id_of(state, sums), sample, weight);
+	ma_shared_windows_take(&state->windows, &one, sums->live_samples == 0, &sums->live_shared);
+	one.set = MA_SHARED_WINDOWS_ALL;
+	ma_shared_windows_take(&state->windows, &one, state->total.live_samples == 0,
+			       &state->total.live_shared);
+}
+
 /* Adds the weight to what was allocated and returns the site's sums. */
 static struct ma_heap_sums *count_allocated(struct ma_heap_state *state,
 					    const struct ma_heap_sample *sample,
@@ -150,11 +207,20 @@ static struct ma_heap_sums *count_allocated(struct ma_heap_state *state,
 	struct ma_heap_sums *sums = sums_of(state, sample);
 	add_allocated(sums, weight, clock_ms);
 	add_allocated(&state->total, weight, clock_ms);
+	share_allocated(state, sums, sample, weight);
 	state->deviations += sqrt(weight->bytes_variance);
 	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->allocated_bytes += weight->bytes;
 	class->allocated_count += weight->count;
 	return sums;
+}
+
+static struct ma_halves_coins coins_of(const struct ma_heap_sample *sample)
+{
+	return (struct ma_halves_coins){
+		.sample = sample->coin,
+		.window = ma_halves_coin(MA_RATE_WINDOW(sample->rate), sample->birth_ms),
+	};
 }
 
 /* size_bytes: what lies behind the weight; of a region that is cut up, less than the sample's. */
@@ -165,7 +231,8 @@ static void count_live(struct ma_heap_state *state, struct ma_heap_sums *sums,
 	keep_peak(state, sums);
 	add_live(sums, weight);
 	add_live(&state->total, weight);
-	ma_halves_add(&state->halves, weight, sample->coin, size_bytes);
+	share_live(state, sums, sample, weight);
+	ma_halves_add(&state->halves, weight, coins_of(sample), size_bytes);
 	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->live_bytes += weight->bytes;
 	class->live_count += weight->count;
@@ -206,7 +273,7 @@ static void take_live(struct ma_heap_state *state, struct ma_heap_sums *sums,
 		both[i]->live_count -= count;
 		if (whole && both[i]->live_samples)
 			both[i]->live_samples--;
-		take_spread(&both[i]->live, weight, both[i]->live_samples == 0);
+		take_cumulants(&both[i]->live, weight, both[i]->live_samples == 0);
 	}
 	struct ma_size_class *class = &state->classes[class_index];
 	class->live_bytes -= at_most(bytes, class->live_bytes);
@@ -221,7 +288,8 @@ void ma_heap_state_free(struct ma_heap_state *state, const struct ma_heap_sample
 		state->freed_count[sample->domain] += weight.count;
 	keep_peak(state, sums);
 	take_live(state, sums, &weight, ma_heap_size_class(sample->size_bytes), true);
-	ma_halves_take(&state->halves, &weight, sample->coin, sample->size_bytes);
+	share_taken(state, sums, sample, &weight);
+	ma_halves_take(&state->halves, &weight, coins_of(sample), sample->size_bytes);
 }
 
 void ma_heap_state_unmap(struct ma_heap_state *state, const struct ma_heap_sample *region,
@@ -234,14 +302,16 @@ void ma_heap_state_unmap(struct ma_heap_state *state, const struct ma_heap_sampl
 	struct ma_heap_sums *sums = sums_of(state, region);
 	keep_peak(state, sums);
 	take_live(state, sums, &weight, ma_heap_size_class(region->size_bytes), last_part);
-	ma_halves_take(&state->halves, &weight, region->coin, bytes);
+	share_taken(state, sums, region, &weight);
+	ma_halves_take(&state->halves, &weight, coins_of(region), bytes);
 }
 
 static void forget_live(struct ma_heap_sums *sums)
 {
 	sums->live_bytes = 0;
 	sums->live_count = 0;
-	sums->live = (struct ma_spread){0};
+	sums->live = (struct ma_cumulants){0};
+	sums->live_shared = (struct ma_shared){0};
 	sums->live_samples = 0;
 }
 
@@ -259,6 +329,7 @@ void ma_heap_state_rebuild_begin(struct ma_heap_state *state)
 	}
 	forget_live(&state->total);
 	ma_halves_forget(&state->halves);
+	ma_shared_windows_forget(&state->windows);
 	for (int i = 0; i < MA_HEAP_SIZE_CLASSES; i++) {
 		state->classes[i].live_bytes = 0;
 		state->classes[i].live_count = 0;
@@ -287,14 +358,21 @@ void ma_heap_state_relive_region(struct ma_heap_state *state, const struct ma_he
 }
 
 void ma_heap_state_relive_sum(struct ma_heap_state *state, const struct ma_heap_sample *sample,
-			      const struct ma_weight *sum, uint64_t samples)
+			      const struct ma_heap_sum *sum)
 {
 	struct ma_heap_sums *sums = sums_of(state, sample);
-	struct ma_weight weight = *sum;
-	weight.chance = 1; /* a sum has none, and nobody asks such a state for its peak */
+	struct ma_weight weight = sum->weight;
+	/* A sum has none, and nobody asks such a state for its peak. */
+	weight.chance = weight.open = 1;
 	count_live(state, sums, sample, sample->size_bytes, &weight);
-	sums->live_samples += samples - 1;
-	state->total.live_samples += samples - 1;
+	ma_shared_add(&sums->live_shared, &sum->shared);
+	sums->live_samples += sum->samples - 1;
+	state->total.live_samples += sum->samples - 1;
+}
+
+void ma_heap_state_relive_shared(struct ma_heap_state *state, const struct ma_shared *shared)
+{
+	ma_shared_add(&state->total.live_shared, shared);
 }
 
 void ma_heap_state_rebuild_end(struct ma_heap_state *state, uint32_t clock_ms)
@@ -332,23 +410,53 @@ static struct peak peak_of(const struct ma_heap_state *state)
 	return peak;
 }
 
+static struct ma_spread spread_of(const struct ma_cumulants *cumulants,
+				  const struct ma_shared *shared, const struct ma_shared *all)
+{
+	struct ma_shared_deviation deviation = ma_shared_deviation_of(shared, all);
+	return (struct ma_spread){
+		.bytes_variance = cumulants->bytes_variance,
+		.count_variance = cumulants->count_variance,
+		.bytes_third = cumulants->bytes_third,
+		.count_third = cumulants->count_third,
+		.bytes_shared = deviation.bytes,
+		.count_shared = deviation.count,
+	};
+}
+
+/* A site's part of the uncertainty of the total's peak; that of the windows goes by what came
+ * through them. */
+static double part_of_peak(const struct ma_heap_state *state, double bytes_variance,
+			   const struct ma_shared *shared)
+{
+	const struct ma_shared *all = &state->total.peak_shared;
+	double through = all->bytes ? (double)shared->bytes / (double)all->bytes : 0;
+	double square = all->bytes_square / ((double)MA_BYTES_UNITS * MA_BYTES_UNITS);
+	return (bytes_variance + through * square) / (state->total.peak.bytes_variance + square);
+}
+
 /* A site's part of the excess is its part of the uncertainty. */
 static void fill_peak(const struct ma_heap_state *state, const struct ma_heap_sums *sums,
 		      struct ma_site_view *view)
 {
 	struct peak peak = peak_of(state);
-	if (peak.is_now || (sums != &state->total && sums->epoch != state->total.epoch)) {
+	bool untouched = sums != &state->total && sums->epoch != state->total.epoch;
+	const struct ma_shared *shared = untouched ? &sums->live_shared : &sums->peak_shared;
+	if (peak.is_now || untouched) {
 		view->peak_bytes = view->live_bytes;
 		view->peak_count = view->live_count;
-		view->peak = view->live;
 	} else {
 		view->peak_bytes = bytes_of(sums->peak_bytes);
 		view->peak_count = count_of(sums->peak_count);
-		view->peak = sums->peak;
 	}
+	if (peak.is_now)
+		view->peak = view->live;
+	else
+		view->peak = spread_of(untouched ? &sums->live : &sums->peak, shared,
+				       &state->total.peak_shared);
 	if (!(peak.excess > 0 && view->peak_bytes > 0))
 		return;
-	double excess = peak.excess * view->peak.bytes_variance / state->total.peak.bytes_variance;
+	double excess = peak.excess * part_of_peak(state, view->peak.bytes_variance, shared);
 	double left = fmax(0, 1 - excess / view->peak_bytes);
 	view->peak_bytes *= left;
 	view->peak_count *= left;
@@ -362,8 +470,9 @@ static void view_of(const struct ma_heap_state *state, const struct ma_heap_sums
 		.allocated_count = count_of(sums->allocated_count),
 		.live_bytes = bytes_of(sums->live_bytes),
 		.live_count = count_of(sums->live_count),
-		.allocated = sums->allocated,
-		.live = sums->live,
+		.allocated = spread_of(&sums->allocated, &sums->allocated_shared,
+				       &state->total.allocated_shared),
+		.live = spread_of(&sums->live, &sums->live_shared, &state->total.live_shared),
 		.allocated_samples = sums->allocated_samples,
 		.live_samples = sums->live_samples,
 		.first_ms = sums->first_ms,

@@ -17,6 +17,7 @@
 
 #include "daemon/estimate.h"
 #include "daemon/halves.h"
+#include "daemon/shared_windows.h"
 #include "proto/area.h"
 
 enum {
@@ -33,18 +34,37 @@ enum { MA_HEAP_DOMAINS = MA_DOMAIN_MMAP + 1 };
 /* An allocation as far as sums are concerned. */
 struct ma_heap_sample {
 	uint64_t size_bytes;
-	uint32_t site;   /* 0 = unknown */
-	uint32_t rate;   /* how it was chosen (proto/area.h); 0 = recorded for certain */
-	uint32_t domain; /* enum ma_domain; used where the site is unknown or merged */
-	uint32_t coin;   /* ma_halves_coin */
+	uint32_t site;     /* 0 = unknown */
+	uint32_t rate;     /* how it was chosen (proto/area.h); 0 = recorded for certain */
+	uint32_t domain;   /* enum ma_domain; used where the site is unknown or merged */
+	uint32_t birth_ms; /* since attach; of one that has a window, that of the window */
+	uint32_t coin;     /* ma_halves_coin */
 };
 
-/* How uncertain a sum of samples is: cumulants, as in daemon/estimate.h. */
+/* How uncertain a sum of samples is by itself: cumulants, as in daemon/estimate.h. */
+struct ma_cumulants {
+	double bytes_variance;
+	double count_variance;
+	double bytes_third;
+	double count_third;
+};
+
+/* The same for readers, and how uncertain it is together with everything that was looked at in the
+ * same windows: a standard deviation (daemon/shared_windows.h). All add up. */
 struct ma_spread {
 	double bytes_variance;
 	double count_variance;
 	double bytes_third;
 	double count_third;
+	double bytes_shared;
+	double count_shared;
+};
+
+/* Several samples of one site, added up. */
+struct ma_heap_sum {
+	struct ma_weight weight;
+	struct ma_shared shared;
+	uint64_t samples;
 };
 
 /* Sums of one site, or of all. bytes and counts in the units of daemon/estimate.h. */
@@ -57,9 +77,12 @@ struct ma_heap_sums {
 	 * peak. */
 	uint64_t peak_bytes;
 	uint64_t peak_count;
-	struct ma_spread allocated;
-	struct ma_spread live;
-	struct ma_spread peak;
+	struct ma_cumulants allocated;
+	struct ma_cumulants live;
+	struct ma_cumulants peak;
+	struct ma_shared allocated_shared;
+	struct ma_shared live_shared;
+	struct ma_shared peak_shared;
 	uint64_t allocated_samples;
 	uint64_t live_samples;
 	uint64_t epoch;
@@ -82,6 +105,8 @@ struct ma_heap_state {
 	struct ma_heap_sums other[MA_HEAP_DOMAINS];
 	struct ma_heap_sums total;
 	struct ma_halves halves;
+	struct ma_shared_windows windows;
+	uint32_t window_exponent_max; /* of any sample (MA_RATE_WINDOW); 0: there are no windows */
 	uint64_t freed_count[MA_HEAP_DOMAINS]; /* in the units of counts */
 	double deviations;     /* sum of the standard deviations of all samples, bytes */
 	uint32_t peak_ms;      /* when the total was largest */
@@ -129,14 +154,16 @@ void ma_heap_state_unmap(struct ma_heap_state *state, const struct ma_heap_sampl
 /*
  * What is live is taken anew from a better source: begin forgets all live values (peaks stay), each
  * live allocation is then counted by relive, each part of a region by relive_region,
- * the sum of several by relive_sum, and end looks whether the total is a new maximum.
+ * the sum of several by relive_sum, what all of such sums share by relive_shared, and end looks
+ * whether the total is a new maximum.
  */
 void ma_heap_state_rebuild_begin(struct ma_heap_state *state);
 void ma_heap_state_relive(struct ma_heap_state *state, const struct ma_heap_sample *sample);
 void ma_heap_state_relive_region(struct ma_heap_state *state, const struct ma_heap_sample *region,
 				 uint64_t bytes, bool first_part);
 void ma_heap_state_relive_sum(struct ma_heap_state *state, const struct ma_heap_sample *sample,
-			      const struct ma_weight *sum, uint64_t samples);
+			      const struct ma_heap_sum *sum);
+void ma_heap_state_relive_shared(struct ma_heap_state *state, const struct ma_shared *shared);
 void ma_heap_state_rebuild_end(struct ma_heap_state *state, uint32_t clock_ms);
 
 /* Declares this moment the peak, whatever the total is: somebody else's total has its maximum. */

@@ -22,8 +22,9 @@ void ma_live_scan_sampled(const struct ma_area *area, ma_live_visit *visit, void
 				.site = entry.site,
 				.rate = entry.rate,
 				.domain = entry.domain,
+				.birth_ms = entry.birth_ms,
 				.coin = ma_halves_coin(address, entry.birth_ms)};
-			visit(context, address, &sample, entry.birth_ms);
+			visit(context, address, &sample);
 		}
 	}
 }
@@ -57,8 +58,8 @@ static void visit_page(struct walk *walk, const struct ma_shadow *slots, uint64_
 		uint32_t low = __atomic_load_n(&slots[i].size_low, __ATOMIC_RELAXED);
 		uint16_t high = __atomic_load_n(&slots[i].size_high, __ATOMIC_RELAXED);
 		sample.size_bytes = (uint64_t)high << 32 | low;
-		walk->visit(walk->context, heap_page + (i << MA_SHADOW_GRANULE_BITS), &sample,
-			    __atomic_load_n(&slots[i].birth_ms, __ATOMIC_RELAXED));
+		sample.birth_ms = __atomic_load_n(&slots[i].birth_ms, __ATOMIC_RELAXED);
+		walk->visit(walk->context, heap_page + (i << MA_SHADOW_GRANULE_BITS), &sample);
 	}
 }
 

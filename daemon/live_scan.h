@@ -13,8 +13,7 @@
 #include "proto/area.h"
 
 /* Told of each live allocation. */
-typedef void ma_live_visit(void *context, uint64_t address, const struct ma_heap_sample *sample,
-			   uint32_t birth_ms);
+typedef void ma_live_visit(void *context, uint64_t address, const struct ma_heap_sample *sample);
 
 /* Every entry of the live set. About a millisecond. Daemon loop; the hook may run meanwhile. */
 void ma_live_scan_sampled(const struct ma_area *area, ma_live_visit *visit, void *context);

@@ -14,12 +14,11 @@
 #include "daemon/live_scan.h"
 #include "daemon/process_end.h"
 
-static void remember(void *context, uint64_t address, const struct ma_heap_sample *sample,
-		     uint32_t birth_ms)
+static void remember(void *context, uint64_t address, const struct ma_heap_sample *sample)
 {
 	(void)address;
 	struct ma_session *session = context;
-	ma_ledger_add(&session->ledger, sample, birth_ms);
+	ma_ledger_add(&session->ledger, sample);
 	if (session->map.ident.mode != MA_MODE_EXACT)
 		return;
 	struct ma_size_class *class =
@@ -36,6 +35,7 @@ static void fill_ledger(struct ma_session *session)
 		ma_live_scan_exact(map->area, map->bytes - sizeof *map->area, remember, session);
 	else
 		ma_live_scan_sampled(map->area, remember, session);
+	ma_ledger_end(&session->ledger);
 }
 
 /* Nobody needs these any more. The ingest keeps its counts, which are small. */

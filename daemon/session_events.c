@@ -10,6 +10,7 @@ static struct ma_heap_sample sample_of(const struct ma_event *event)
 				       .site = event->site,
 				       .rate = event->rate,
 				       .domain = event->domain,
+				       .birth_ms = event->clock_ms,
 				       .coin = ma_halves_coin(event->address, event->clock_ms)};
 }
 

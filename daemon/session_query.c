@@ -41,12 +41,11 @@ struct look {
 	bool exact;
 };
 
-static void count_held(void *context, uint64_t address, const struct ma_heap_sample *sample,
-		       uint32_t birth_ms)
+static void count_held(void *context, uint64_t address, const struct ma_heap_sample *sample)
 {
 	(void)address;
 	struct look *look = context;
-	if (birth_ms <= look->held->latest_birth_ms)
+	if (sample->birth_ms <= look->held->latest_birth_ms)
 		ma_heap_state_relive(&look->held->heap, sample);
 	if (!look->exact)
 		return;

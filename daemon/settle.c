@@ -33,10 +33,8 @@ struct filling {
 	struct ma_heap_state *state;
 };
 
-static void count_live(void *context, uint64_t address, const struct ma_heap_sample *sample,
-		       uint32_t birth_ms)
+static void count_live(void *context, uint64_t address, const struct ma_heap_sample *sample)
 {
-	(void)birth_ms;
 	struct filling *filling = context;
 	struct ma_settle_slot *slot = slot_of(filling->settle, address);
 	if (slot->sample.size_bytes)
@@ -67,8 +65,8 @@ static void free_counted(struct ma_settle_slot *slot, struct ma_heap_state *stat
 	slot->sample.size_bytes = 0;
 }
 
-/* Which of two equal allocations at one address is meant does not matter: their weights are equal.
- */
+/* Which of two equal allocations at one address is meant does not matter: their weights are equal,
+ * and what is freed is the one that was counted, with its window. */
 static bool is_same(const struct ma_heap_sample *a, const struct ma_heap_sample *b)
 {
 	return a->size_bytes == b->size_bytes && a->site == b->site && a->rate == b->rate &&
@@ -82,6 +80,7 @@ void ma_settle_event(struct ma_settle *settle, const struct ma_event *event,
 					.site = event->site,
 					.rate = event->rate,
 					.domain = event->domain,
+					.birth_ms = event->clock_ms,
 					.coin = ma_halves_coin(event->address, event->clock_ms)};
 	struct ma_settle_slot *slot = slot_of(settle, event->address);
 	bool counted = slot->sample.size_bytes != 0;

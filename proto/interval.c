@@ -115,7 +115,23 @@ static double high_end(const struct ma_estimate *estimate, double scale, double 
 	return estimate->value + more + distance(variance, scale, 0, 1 - TAIL, Z_95);
 }
 
-struct ma_interval ma_interval_95(const struct ma_estimate *estimate)
+/* Windows in which the same weighs the same are like samples of that weight: shared^2 is the sum of
+ * their squares. */
+static struct ma_estimate with_windows(const struct ma_estimate *estimate)
+{
+	struct ma_estimate all = *estimate;
+	double square = estimate->shared * estimate->shared, value = estimate->value;
+	if (!(square > 0) || !(value > 0))
+		return all;
+	double window = square / value;
+	all.third = 2 * estimate->variance * scale_of(estimate) + 2 * square * window;
+	all.variance = estimate->variance + square;
+	all.unseen = fmax(estimate->unseen, window);
+	return all;
+}
+
+/* What ma_interval_95 does once windows are reckoned with. */
+static struct ma_interval interval_95(const struct ma_estimate *estimate)
 {
 	double value = estimate->value, scale = scale_of(estimate);
 	double unseen = estimate->unseen > 0 ? estimate->unseen : scale;
@@ -132,6 +148,12 @@ struct ma_interval ma_interval_95(const struct ma_estimate *estimate)
 	if (!(interval.high >= value))
 		interval.high = value;
 	return interval;
+}
+
+struct ma_interval ma_interval_95(const struct ma_estimate *estimate)
+{
+	struct ma_estimate all = with_windows(estimate);
+	return interval_95(&all);
 }
 
 struct ma_interval ma_interval_95_of_count(const struct ma_estimate *count,
@@ -166,6 +188,7 @@ void ma_estimate_add(struct ma_estimate *a, const struct ma_estimate *b)
 	a->value += b->value;
 	a->variance += b->variance;
 	a->third += b->third;
+	a->shared += b->shared;
 	if (b->unseen > a->unseen)
 		a->unseen = b->unseen;
 }

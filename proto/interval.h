@@ -8,20 +8,24 @@
  * missed is not known; given the sample it has (with a flat prior) the negative binomial
  * distribution, whose mean, variance and third cumulant are known and add up over samples. A gamma
  * distribution with the same three describes the sum, skewed as it must be when few samples carry
- * it. Allocations of a kind of which no sample was drawn are accounted for by three quarters of a
+ * it. What was looked at in windows of time (proto/area.h, MA_WINDOW) is uncertain together with
+ * all else in them: `shared` says how much, and counts as if it came from equal windows.
+ * Allocations of a kind of which no sample was drawn are accounted for by three quarters of a
  * sample of weight `unseen` in the upper end, and a quarter of one in the lower end.
  */
 #ifndef MA_PROTO_INTERVAL_H
 #define MA_PROTO_INTERVAL_H
 
-/* An estimate. Values and cumulants of several (independent) ones add up; of `unseen` the largest
- * counts. */
+/* An estimate. Values and cumulants of several (independent) ones add up, and so do the `shared`
+ * ones, for they err together; of `unseen` the largest counts. */
 struct ma_estimate {
 	double value;
 	double variance; /* 0: exact */
 	double third;    /* third cumulant; 0 with a variance: not known, taken for that of equal
 			  * samples */
 	double unseen;   /* weight of a sample of what was not seen; 0: like what was seen */
+	double shared;   /* standard deviation that is common to what was seen in the same windows;
+			  * not in variance and third */
 };
 
 struct ma_interval {

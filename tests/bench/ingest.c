@@ -73,6 +73,7 @@ static uint64_t fill(struct ma_ring *rings, struct pending *pending, uint64_t se
 static void take(void *context, const struct ma_event *event)
 {
 	struct ma_heap_sample sample = {.size_bytes = event->size_bytes,
+					.birth_ms = event->clock_ms,
 					.site = event->site,
 					.rate = event->rate,
 					.domain = event->domain,

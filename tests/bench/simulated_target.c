@@ -158,6 +158,7 @@ static void take(void *context, const struct ma_event *event)
 		.site = event->site,
 		.rate = event->rate,
 		.domain = event->domain,
+		.birth_ms = event->clock_ms,
 		.coin = ma_halves_coin(event->address, event->clock_ms),
 	};
 	if (event->kind == MA_EVENT_ALLOC)

@@ -3,6 +3,7 @@
 # by the test.
 ma_unit_test(estimate SOURCES test_estimate.c LIBS ma_daemon m)
 ma_unit_test(heap_state SOURCES test_heap_state.c LIBS ma_daemon)
+ma_unit_test(shared_windows SOURCES test_shared_windows.c LIBS ma_daemon m)
 ma_unit_test(ingest SOURCES test_ingest.c LIBS ma_daemon)
 ma_unit_test(region_map SOURCES test_region_map.c LIBS ma_daemon)
 ma_unit_test(timeline SOURCES test_timeline.c LIBS ma_daemon)

@@ -171,13 +171,14 @@ static void test_halves(void **state)
 		enum { ROUNDS = 200000 };
 		for (int round = 0; round < ROUNDS; round++) {
 			struct ma_halves halves = {0};
-			uint32_t coin = ma_halves_coin((uint64_t)(uniform(&random) * 1e12), 7);
-			ma_halves_add(&halves, &weight, coin, sizes[i]);
+			struct ma_halves_coins coins = {
+				.sample = ma_halves_coin((uint64_t)(uniform(&random) * 1e12), 7)};
+			ma_halves_add(&halves, &weight, coins, sizes[i]);
 			assert_true(halves.live[0] || halves.live[1]);
 			sums[0] += (double)halves.live[0];
 			sums[1] += (double)halves.live[1];
 			product += (double)halves.live[0] * (double)halves.live[1];
-			ma_halves_take(&halves, &weight, coin, sizes[i]);
+			ma_halves_take(&halves, &weight, coins, sizes[i]);
 			assert_true(!halves.live[0] && !halves.live[1]);
 		}
 		/* Given that it was sampled, each half expects its weight; and the two are
@@ -190,9 +191,42 @@ static void test_halves(void **state)
 	}
 }
 
+/* With windows, a half is a sampler whose windows are open half as often and its own. */
+static void test_halves_of_windows(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 400000, SHARED = 2 };
+	static const uint64_t size = 40000;
+	uint64_t random = 12;
+	for (uint32_t exponent = 1; exponent <= 4; exponent++) {
+		uint32_t rate = exponent << MA_RATE_WINDOW_SHIFT | 65536;
+		struct ma_weight weight;
+		double sums[2] = {0}, product = 0, both = 0;
+		ma_estimate_weight(size, rate, &weight);
+		for (uint32_t i = 0; i < ROUNDS; i++) {
+			struct ma_halves halves = {0}, other = {0};
+			struct ma_halves_coins coins = {.window = ma_halves_coin(exponent, i)};
+			coins.sample = (uint32_t)(uniform(&random) * 4294967296.0);
+			ma_halves_add(&halves, &weight, coins, size);
+			coins.sample = (uint32_t)(uniform(&random) * 4294967296.0);
+			ma_halves_add(&other, &weight, coins, size);
+			sums[0] += (double)halves.live[0];
+			sums[1] += (double)halves.live[1];
+			product += (double)halves.live[0] * (double)halves.live[1];
+			both += (double)halves.live[0] * (double)other.live[1];
+		}
+		double chance = weight.chance * weight.open, once = (double)size * MA_BYTES_UNITS;
+		assert_near(sums[0] / ROUNDS * chance, once, 0.03);
+		assert_near(sums[1] / ROUNDS * chance, once, 0.03);
+		assert_near(product / ROUNDS * chance, once * once, 0.06);
+		/* Two allocations of one window: the halves know nothing of each other either. */
+		assert_near(both / ROUNDS * chance * weight.chance, once * once, 0.06);
+	}
+}
+
 static struct ma_interval interval_of(double value, double variance, double third, double unseen)
 {
-	const struct ma_estimate estimate = {value, variance, third, unseen};
+	const struct ma_estimate estimate = {value, variance, third, unseen, 0};
 	return ma_interval_95(&estimate);
 }
 
@@ -271,6 +305,59 @@ static void test_intervals_are_monotonous(void **state)
 	}
 }
 
+/* Windows of a Poisson number of equal samples, thinned: the interval covers. */
+static void test_intervals_of_windows(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 20000, WINDOWS = 400, EACH = 3 };
+	uint64_t random = 13;
+	int covered = 0;
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned open = 0;
+		for (int window = 0; window < WINDOWS; window++)
+			open += uniform(&random) < 0.25;
+		/* Each sample weighs 4, certain but for its window. */
+		double samples = open * EACH;
+		const struct ma_estimate estimate = {
+			.value = 4 * samples,
+			.variance = samples * 0.75 * 16,
+			.third = samples * 0.75 * 1.75 * 64,
+			.unseen = 4,
+			.shared = sqrt(open * 0.75 * 16 * (EACH * EACH - EACH)),
+		};
+		struct ma_interval interval = ma_interval_95(&estimate);
+		covered += interval.low <= WINDOWS * EACH && WINDOWS * EACH <= interval.high;
+	}
+	if (covered < 0.94 * ROUNDS || covered > 0.97 * ROUNDS)
+		fail_msg("covers %d of %d", covered, ROUNDS);
+}
+
+/* What is shared makes an interval longer; estimates that share err together when added up. */
+static void test_shared(void **state)
+{
+	(void)state;
+	struct ma_estimate a = {1000, 1e4, 2e5, 10, 0}, b = a, sum = a;
+	struct ma_interval before = ma_interval_95(&a), after;
+	a.shared = 100;
+	after = ma_interval_95(&a);
+	assert_true(after.low < before.low && after.high > before.high);
+	a = (struct ma_estimate){1e6, 1e6, 2e6, 1, 3e4};
+	after = ma_interval_95(&a);
+	assert_near(after.high - 1e6, 1.96 * 3e4, 0.05);
+	assert_near(1e6 - after.low, 1.96 * 3e4, 0.05);
+	b.shared = 30;
+	sum.shared = 40;
+	ma_estimate_add(&sum, &b);
+	assert_true(sum.shared == 70 && sum.value == 2000 && sum.variance == 2e4);
+	/* Nonsense does no harm. */
+	a.shared = NAN;
+	after = ma_interval_95(&a);
+	assert_true(after.low <= 1e6 && after.high >= 1e6);
+	a.shared = INFINITY;
+	after = ma_interval_95(&a);
+	assert_true(after.low <= 1e6 && after.high >= 1e6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,8 +367,11 @@ int main(void)
 		cmocka_unit_test(test_chances),
 		cmocka_unit_test(test_cumulants),
 		cmocka_unit_test(test_halves),
+		cmocka_unit_test(test_halves_of_windows),
 		cmocka_unit_test(test_intervals_of_equal_samples),
 		cmocka_unit_test(test_interval_ends),
+		cmocka_unit_test(test_intervals_of_windows),
+		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_intervals_are_monotonous),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ static void take(void *context, const struct ma_event *event)
 {
 	struct counting *counting = context;
 	struct ma_heap_sample sample = {.size_bytes = event->size_bytes,
+					.birth_ms = event->clock_ms,
 					.site = event->site,
 					.rate = event->rate,
 					.domain = event->domain};
@@ -73,11 +74,9 @@ static void step(struct counting *counting, bool live[BLOCKS], bool may_lose)
 	live[i] = !live[i];
 }
 
-static void add_live(void *context, uint64_t address, const struct ma_heap_sample *sample,
-		     uint32_t birth_ms)
+static void add_live(void *context, uint64_t address, const struct ma_heap_sample *sample)
 {
 	(void)address;
-	(void)birth_ms;
 	ma_heap_state_relive(context, sample);
 }
 
@@ -138,11 +137,10 @@ static void test_recount_amid_events(void **state)
 	fake_area_fini(&counting.fake);
 }
 
-static void add_to_ledger(void *context, uint64_t address, const struct ma_heap_sample *sample,
-			  uint32_t birth_ms)
+static void add_to_ledger(void *context, uint64_t address, const struct ma_heap_sample *sample)
 {
 	(void)address;
-	ma_ledger_add(context, sample, birth_ms);
+	ma_ledger_add(context, sample);
 }
 
 static double held_bytes(const struct ma_ledger *ledger, uint32_t latest, uint32_t site)
