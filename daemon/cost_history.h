@@ -18,7 +18,8 @@ enum {
 struct ma_cost_span {
 	uint64_t end_ms; /* on the caller's clock */
 	uint32_t span_ms;
-	uint32_t interval_bytes; /* at its end */
+	uint32_t interval_bytes;  /* at its end */
+	uint32_t window_exponent; /* at its end; 0 = no windows */
 	double slow_ratio;
 	double fast_ratio;
 	double operations_per_second;

@@ -2,6 +2,7 @@
 /* See governor.h. */
 #include "daemon/governor.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "proto/area.h"
@@ -20,6 +21,10 @@ enum {
 #define SMOOTHING 0.3  /* share of the newest period in the cost */
 #define GROSSLY   2.0  /* so many times its share of the budget is too much at once */
 #define AIM       0.75 /* part of its share that a raised R is to cost */
+
+#define FAST_PART  0.4  /* of the budget, for the fast path where there are windows */
+#define LEAST_PART 0.05 /* of the budget for windows, where the rest takes more than that */
+#define WIDER      1.5  /* windows open wider when they could if things cost so many times more */
 
 static uint32_t bounded(uint64_t interval_bytes)
 {
@@ -61,6 +66,7 @@ static bool change(struct ma_governor *governor, uint64_t interval_bytes, uint64
 void ma_governor_fix(struct ma_governor *governor, uint32_t interval_bytes)
 {
 	governor->fixed = true;
+	governor->exponent = 0;
 	change(governor, interval_bytes, governor->last.now_ms);
 	governor->start_bytes = governor->interval_bytes;
 }
@@ -68,6 +74,11 @@ void ma_governor_fix(struct ma_governor *governor, uint32_t interval_bytes)
 double ma_governor_cost(const struct ma_governor *governor)
 {
 	return governor->known ? governor->slow_ratio + governor->fast_ratio : -1;
+}
+
+static double open_part(const struct ma_governor *governor)
+{
+	return ldexp(1, -(int)governor->exponent);
 }
 
 /* What the slow path may cost: what the fast path leaves of the budget, though never less than a
@@ -80,15 +91,16 @@ static double allowed_ratio(const struct ma_governor *governor)
 }
 
 static void remember(struct ma_governor *governor, const struct ma_governor_input *input,
-		     double slow_ratio, double operations)
+		     double slow_ratio, double fast_ratio, double operations)
 {
 	uint64_t span_ms = input->now_ms - governor->last.now_ms;
 	struct ma_cost_span span = {
 		.end_ms = input->now_ms,
 		.span_ms = span_ms < UINT32_MAX ? (uint32_t)span_ms : UINT32_MAX,
 		.interval_bytes = governor->interval_bytes,
+		.window_exponent = governor->exponent,
 		.slow_ratio = slow_ratio,
-		.fast_ratio = operations * MA_FAST_PATH_NS / ((double)span_ms * 1e6),
+		.fast_ratio = fast_ratio,
 		.operations_per_second = operations * 1e3 / (double)span_ms,
 	};
 	ma_cost_history_add(&governor->history, &span);
@@ -109,15 +121,18 @@ static bool measure(struct ma_governor *governor, const struct ma_governor_input
 	double slow = input->slow_cycles >= last->slow_cycles
 			      ? (double)(input->slow_cycles - last->slow_cycles) / cycles
 			      : 0;
-	double operations = input->operations - last->operations;
-	double cycles_per_ns = governor->tsc_khz / 1e6;
-	double fast = operations > 0 ? operations * MA_FAST_PATH_NS * cycles_per_ns / cycles : 0;
+	double operations = fmax(0, input->operations - last->operations);
+	double windowed = fmin(operations, fmax(0, input->windowed - last->windowed));
+	double each = MA_FAST_PATH_NS * governor->tsc_khz / 1e6 / cycles;
+	double fast = (operations - windowed + open_part(governor) * windowed) * each;
 	double share = governor->known ? SMOOTHING : 1;
 	governor->slow_ratio += share * (slow - governor->slow_ratio);
 	governor->fast_ratio += share * (fast - governor->fast_ratio);
+	governor->windowed_ratio += share * (windowed * each - governor->windowed_ratio);
 	governor->newest_slow_ratio = slow;
+	governor->newest_windowed_ratio = windowed * each;
 	governor->known = true;
-	remember(governor, input, slow, operations > 0 ? operations : 0);
+	remember(governor, input, slow, fast, operations);
 	*last = *input;
 	return true;
 }
@@ -163,6 +178,46 @@ static double relief(const struct ma_governor *governor, double allowed)
 	return governor->budget_ratio > 0 && times > 2 ? times : 2;
 }
 
+/* How narrow windows must be that look at what would cost `windowed_ratio` without them. */
+static uint32_t exponent_for(const struct ma_governor *governor, double windowed_ratio)
+{
+	double budget = governor->budget_ratio;
+	double others = governor->fast_ratio - open_part(governor) * governor->windowed_ratio;
+	double room = fmax(FAST_PART * budget - fmax(0, others), LEAST_PART * budget);
+	uint32_t exponent = 0;
+	while (exponent < MA_WINDOW_EXPONENT_MAX && ldexp(windowed_ratio, -(int)exponent) > room)
+		exponent++;
+	return exponent;
+}
+
+static void set_exponent(struct ma_governor *governor, uint32_t exponent, uint64_t now_ms)
+{
+	governor->fast_ratio -= open_part(governor) * governor->windowed_ratio;
+	governor->exponent = exponent;
+	governor->fast_ratio =
+		fmax(0, governor->fast_ratio) + open_part(governor) * governor->windowed_ratio;
+	if (exponent > governor->max_exponent)
+		governor->max_exponent = exponent;
+	governor->was_wide = false;
+	governor->narrow_since_ms = now_ms;
+}
+
+/* Judges the windows, after a period. */
+static void steer_windows(struct ma_governor *governor, uint64_t now_ms)
+{
+	uint32_t narrow = exponent_for(governor, governor->newest_windowed_ratio);
+	uint32_t grossly = exponent_for(governor, governor->newest_windowed_ratio / GROSSLY);
+	uint32_t wide = exponent_for(governor, governor->windowed_ratio * WIDER);
+	bool was_wide = governor->was_wide;
+	governor->was_wide = narrow > governor->exponent;
+	if (grossly > governor->exponent || (governor->was_wide && was_wide))
+		set_exponent(governor, narrow, now_ms);
+	else if (wide >= governor->exponent)
+		governor->narrow_since_ms = now_ms;
+	else if (now_ms - governor->narrow_since_ms >= CALM_MS)
+		set_exponent(governor, wide, now_ms);
+}
+
 bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input)
 {
 	bool measured = measure(governor, input);
@@ -170,6 +225,8 @@ bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_inp
 	uint64_t now_ms = input->now_ms;
 	if (governor->fixed)
 		return false;
+	if (measured && governor->has_windows && governor->budget_ratio > 0)
+		steer_windows(governor, now_ms);
 	if (factor > 1)
 		return change(governor, (uint64_t)governor->interval_bytes * factor, now_ms);
 	if (!measured)

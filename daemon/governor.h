@@ -7,6 +7,10 @@
  * brings it down again: a target that wakes up is within its budget before a second is over. It is
  * lowered slowly, never below where it started. R may change at any time without bias, because
  * every record carries the value in force at its draw.
+ *
+ * No R brings the fast path down. Where that alone exceeds its part of the budget, small objects of
+ * Python's are looked at in random windows only (daemon/windows.h), open with the chance
+ * 2^-exponent. The exponent grows as fast as R does, and shrinks as slowly.
  */
 #ifndef MA_DAEMON_GOVERNOR_H
 #define MA_DAEMON_GOVERNOR_H
@@ -20,6 +24,7 @@ enum {
 	MA_INTERVAL_MIN_BYTES = 4 << 10,
 	MA_INTERVAL_MAX_BYTES = 64 << 20,
 	MA_GOVERNOR_PERIOD_MS = 250, /* of judging the cost */
+	MA_WINDOW_EXPONENT_MAX = 5,  /* windows are open for 1/32 of the time at least */
 };
 
 /*
@@ -33,7 +38,8 @@ struct ma_governor_input {
 	uint64_t now_ms;
 	uint64_t tsc;
 	uint64_t slow_cycles;
-	double operations;   /* allocations and frees, estimated */
+	double operations;   /* allocations and frees, estimated, in windows that are closed too */
+	double windowed;     /* those of them that pass by while a window is closed */
 	int ring_permille;   /* largest ring fill since the last tick */
 	uint64_t live_count; /* entries of the live set */
 	uint64_t dropped;    /* allocations and frees that found no room */
@@ -41,32 +47,40 @@ struct ma_governor_input {
 
 struct ma_governor {
 	bool fixed;          /* never touch R */
+	bool has_windows;    /* the hook can let small objects pass by */
 	double budget_ratio; /* of one core; 0 = none */
 	uint32_t tsc_khz;
 	uint32_t start_bytes;
 	uint32_t interval_bytes; /* R now */
 	uint32_t min_bytes;      /* since the start */
 	uint32_t max_bytes;
-	double slow_ratio;             /* cost of the slow path, of one core; smoothed */
-	double fast_ratio;             /* of the fast path */
-	bool known;                    /* the two above mean something */
-	double newest_slow_ratio;      /* of the last period alone */
+	uint32_t exponent;        /* of the windows; 0 = there are none */
+	uint32_t max_exponent;    /* since the start */
+	double slow_ratio;        /* cost of the slow path, of one core; smoothed */
+	double fast_ratio;        /* of the fast path */
+	double windowed_ratio;    /* what the windowed part of that would cost without windows */
+	bool known;               /* the two above mean something */
+	double newest_slow_ratio; /* of the last period alone */
+	double newest_windowed_ratio;
 	bool was_over;                 /* and it was more than its share of the budget */
+	bool was_wide;                 /* and the windows were open too often */
 	struct ma_governor_input last; /* at the last judgement of the cost */
 	struct ma_cost_history history;
 	uint64_t last_dropped;
 	uint64_t live_at_raise;
 	uint64_t calm_since_ms;
+	uint64_t narrow_since_ms; /* since when the windows need not be as narrow as they are */
 };
 
-/* interval_bytes is brought between the bounds. Daemon loop, as everything here. */
+/* interval_bytes is brought between the bounds; has_windows is for the caller to set afterwards.
+ * Daemon loop, as everything here. */
 void ma_governor_init(struct ma_governor *governor, uint32_t interval_bytes, bool fixed,
 		      double budget_ratio, uint32_t tsc_khz);
 
-/* At each poll. Returns whether interval_bytes changed. */
+/* At each poll. Returns whether interval_bytes changed; the exponent may have, too. */
 bool ma_governor_tick(struct ma_governor *governor, const struct ma_governor_input *input);
 
-/* Somebody asks for an interval: from now on it is fixed. */
+/* Somebody asks for an interval: from now on it is fixed, and there are no windows. */
 void ma_governor_fix(struct ma_governor *governor, uint32_t interval_bytes);
 
 /* Cost of one core, or a negative number while it is not known. */

@@ -208,6 +208,8 @@ static struct ma_heap_sums *count_allocated(struct ma_heap_state *state,
 	add_allocated(sums, weight, clock_ms);
 	add_allocated(&state->total, weight, clock_ms);
 	share_allocated(state, sums, sample, weight);
+	if (sample->domain < MA_HEAP_DOMAINS)
+		state->made_count[sample->domain] += weight->count;
 	state->deviations += sqrt(weight->bytes_variance);
 	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->allocated_bytes += weight->bytes;
@@ -501,6 +503,11 @@ bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site, struct
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view)
 {
 	view_of(state, &state->total, view);
+}
+
+double ma_heap_state_made(const struct ma_heap_state *state, uint32_t domain)
+{
+	return (double)state->made_count[domain % MA_HEAP_DOMAINS] / MA_COUNT_UNITS;
 }
 
 double ma_heap_state_freed(const struct ma_heap_state *state, uint32_t domain)

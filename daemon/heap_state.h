@@ -107,7 +107,8 @@ struct ma_heap_state {
 	struct ma_halves halves;
 	struct ma_shared_windows windows;
 	uint32_t window_exponent_max; /* of any sample (MA_RATE_WINDOW); 0: there are no windows */
-	uint64_t freed_count[MA_HEAP_DOMAINS]; /* in the units of counts */
+	uint64_t made_count[MA_HEAP_DOMAINS]; /* in the units of counts, as the next */
+	uint64_t freed_count[MA_HEAP_DOMAINS];
 	double deviations;     /* sum of the standard deviations of all samples, bytes */
 	uint32_t peak_ms;      /* when the total was largest */
 	uint64_t unbalanced;   /* frees of more than was live: something was lost */
@@ -177,7 +178,8 @@ bool ma_heap_state_view(const struct ma_heap_state *state, uint32_t site,
 /* The totals; peak_* are of the moment ma_heap_state_peak_ms. */
 void ma_heap_state_total(const struct ma_heap_state *state, struct ma_site_view *view);
 
-/* How many allocations of a domain (enum ma_domain) were freed, estimated. */
+/* How many allocations of a domain (enum ma_domain) were made, or freed, estimated. */
+double ma_heap_state_made(const struct ma_heap_state *state, uint32_t domain);
 double ma_heap_state_freed(const struct ma_heap_state *state, uint32_t domain);
 
 /* When the total was largest, milliseconds since attach. */

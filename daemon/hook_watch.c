@@ -12,7 +12,7 @@
 
 /* PyMemAllocatorEx (CPython Include/cpython/pymem.h, 3.5 on): ctx, malloc, calloc, realloc, free.
  */
-enum { TABLE_WORDS = 5, TABLE_MALLOC = 1, TABLE_FREE = 4 };
+enum { TABLE_WORDS = 5, TABLE_CALLOC = 2, TABLE_FREE = 4 };
 
 /* In the thunk page's head: a magic number of 8 bytes, then ABI and state of 4 each. */
 enum { MAGIC_BYTES = 8, STATE_OFFSET = 12 };
@@ -32,14 +32,14 @@ static int read_memory(pid_t pid, uint64_t address, void *buffer, size_t bytes)
 	return got < 0 ? -errno : -EFAULT;
 }
 
-/* Do the functions of a table that allocate lead to the thunk page? What frees need not. -1: the
- * table cannot be read. */
+/* Do the functions of a table that always do lead to the thunk page? What frees need not, and
+ * malloc only while a window is open. -1: the table cannot be read. */
 static int table_is_ours(const struct ma_hook_watch *watch, uint64_t table)
 {
 	uint64_t words[TABLE_WORDS];
 	if (read_memory(watch->pid, table, words, sizeof words) < 0)
 		return -1;
-	for (int i = TABLE_MALLOC; i < TABLE_FREE; i++) {
+	for (int i = TABLE_CALLOC; i < TABLE_FREE; i++) {
 		if (words[i] - watch->thunk_code >= MA_PAGE_BYTES)
 			return 0;
 	}

@@ -122,8 +122,12 @@ static void start_control(struct ma_session *session, const struct ma_session_re
 		interval = DEFAULT_INTERVAL_BYTES;
 	ma_governor_init(&session->governor, interval, request->fixed_interval,
 			 request->budget_ratio, session->map.ident.tsc_khz);
+	const struct ma_area_ident *ident = &session->map.ident;
+	session->governor.has_windows =
+		ident->mode == MA_MODE_SAMPLED && ident->obj_table && !ident->python_frees;
 	__atomic_store_n(&control->interval_bytes, session->governor.interval_bytes,
 			 __ATOMIC_RELAXED);
+	__atomic_store_n(&control->window, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&control->enabled, 1, __ATOMIC_RELAXED);
 }
 
@@ -205,8 +209,8 @@ int ma_session_create(struct ma_session **session, const struct ma_session_reque
 	if (ma_process_memory_read(&made->process, MA_MEMORY_ASK_CGROUP, &made->figures, NULL) == 0)
 		made->rss_at_attach_bytes = made->figures.rss_bytes;
 	ma_hook_watch_init(&made->watch, made->pid, &made->map.ident);
-	ma_slot_watch_look(&made->slots, made->pid, made->process.proc_fd,
-			   made->map.ident.thunk_code, made->map.area->counters.passes);
+	ma_slot_watch_look(&made->slots, made->pid, made->process.proc_fd, &made->map.ident,
+			   made->map.area->counters.passes);
 	ma_area_map_touch(&made->map);
 	start_control(made, request);
 	ma_session_poll(made, now_ms);
@@ -269,6 +273,13 @@ static double operations(const struct ma_session *session, const struct ma_site_
 	return calls;
 }
 
+/* Those of them that pass by while a window is closed. */
+static double windowed_operations(const struct ma_session *session)
+{
+	return ma_heap_state_made(&session->heap, MA_DOMAIN_OBJECT) +
+	       ma_heap_state_made(&session->heap, MA_DOMAIN_MEM);
+}
+
 static void govern(struct ma_session *session, uint64_t now_ms)
 {
 	struct ma_counters counters;
@@ -280,6 +291,7 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 		.tsc = ma_clock_tsc(),
 		.slow_cycles = counters.slow_cycles,
 		.operations = operations(session, &total),
+		.windowed = windowed_operations(session),
 		.ring_permille = session->ring_permille,
 		.live_count = total.live_samples,
 		.dropped = counters.dropped_allocs + counters.dropped_frees,
@@ -293,6 +305,17 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 	if (ma_governor_tick(&session->governor, &input))
 		__atomic_store_n(&session->map.area->control.interval_bytes,
 				 session->governor.interval_bytes, __ATOMIC_RELAXED);
+}
+
+/* What was seen so far was ingested: a new window begins. */
+static void turn_window(struct ma_session *session, uint64_t now_ms)
+{
+	struct ma_area *area = session->map.area;
+	uint32_t clock_ms = (uint32_t)(now_ms - session->attach_monotonic_ms);
+	uint64_t seen = __atomic_load_n(&area->counters.window, __ATOMIC_RELAXED);
+	uint64_t window =
+		ma_windows_next(&session->windows, clock_ms, session->governor.exponent, seen);
+	__atomic_store_n(&area->control.window, window, __ATOMIC_RELAXED);
 }
 
 static void adapt_polling(struct ma_session *session, int permille)
@@ -326,6 +349,7 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	if (before > session->ring_permille)
 		session->ring_permille = before;
 	govern(session, now_ms);
+	turn_window(session, now_ms);
 	ma_unwind_keeper_poll(&session->unwind, session->map.area, now_ms);
 	/* New threads at once: many do not live for a second. */
 	ma_threads_refresh(&session->threads, session->map.area, session->process.proc_fd, false);
@@ -339,7 +363,10 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	if (ma_area_map_is_lost(&session->map))
 		ma_session_finish(session, MA_SESSION_HOOK_LOST,
 				  "the shared memory was cut off by the process");
-	session->next_poll_ms = now_ms + session->poll_interval_ms;
+	uint32_t wait_ms = session->poll_interval_ms;
+	if (session->governor.exponent && wait_ms > MA_WINDOW_MS)
+		wait_ms = MA_WINDOW_MS;
+	session->next_poll_ms = now_ms + wait_ms;
 	return session->state == MA_SESSION_TRACKING ? session->next_poll_ms : UINT64_MAX;
 }
 

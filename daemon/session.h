@@ -34,6 +34,7 @@
 #include "daemon/threads.h"
 #include "daemon/timeline.h"
 #include "daemon/unwind_keeper.h"
+#include "daemon/windows.h"
 #include "proto/error.h"
 
 enum {
@@ -113,6 +114,7 @@ struct ma_session {
 	struct ma_region_map regions;
 	struct ma_settle settle;
 	struct ma_governor governor;
+	struct ma_windows windows;
 	struct ma_names names;
 	struct ma_native native;
 	struct ma_threads threads;

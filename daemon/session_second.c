@@ -102,7 +102,7 @@ static void watch_slots(struct ma_session *session)
 	struct ma_slot_watch *slots = &session->slots;
 	struct ma_counters counters;
 	ma_session_counters(session, &counters);
-	if (!ma_slot_watch_look(slots, session->pid, session->process.proc_fd, ident->thunk_code,
+	if (!ma_slot_watch_look(slots, session->pid, session->process.proc_fd, ident,
 				counters.passes))
 		return;
 	if (slots->gone)

@@ -10,12 +10,12 @@
 #include <sys/uio.h>
 
 #include "daemon/proc_maps.h"
-#include "proto/area.h"
 
 enum {
 	CHUNK_BYTES = 1 << 18,
 	RELRO_BYTES = 4 << 20, /* of one object that are searched: the end */
 	DATA_BYTES = 1 << 18,  /* the same: the beginning */
+	TABLE_BYTES = 5 * 8,   /* PyMemAllocatorEx */
 };
 
 /* A line of /proc/PID/maps. */
@@ -60,22 +60,32 @@ static size_t read_words(pid_t pid, uint64_t address, uint64_t *words, size_t by
 	return got < 0 ? 0 : (size_t)got / sizeof(words[0]);
 }
 
-static bool leads_to_us(uint64_t word, uint64_t thunk_code)
+static bool leads_to_us(const struct ma_area_ident *ident, uint64_t word)
 {
-	return word - thunk_code < MA_PAGE_BYTES;
+	return word - ident->thunk_code < MA_PAGE_BYTES;
 }
 
-/* Notes every word in [start, end) that leads to us. */
+/* Is the word at this address one of Python's allocator tables? They are no call slots, and change
+ * with every window; hook_watch.h looks at them. */
+static bool is_in_table(const struct ma_area_ident *ident, uint64_t address)
+{
+	return address - ident->obj_table < TABLE_BYTES || address - ident->mem_table < TABLE_BYTES;
+}
+
+/* Notes every slot in [start, end) that leads to us. */
 static void search(struct ma_slot_watch *watch, pid_t pid, uint64_t start, uint64_t end,
-		   uint64_t thunk_code, uint64_t *words)
+		   const struct ma_area_ident *ident, uint64_t *words)
 {
 	for (uint64_t at = start; at < end; at += CHUNK_BYTES) {
 		uint64_t bytes = end - at < CHUNK_BYTES ? end - at : CHUNK_BYTES;
 		size_t count = read_words(pid, at, words, bytes);
 
-		for (size_t i = 0; i < count && watch->count < MA_SLOT_WATCH_MOST; i++)
-			if (leads_to_us(words[i], thunk_code))
-				watch->slot[watch->count++] = at + i * sizeof(words[0]);
+		for (size_t i = 0; i < count && watch->count < MA_SLOT_WATCH_MOST; i++) {
+			uint64_t address = at + i * sizeof(words[0]);
+
+			if (leads_to_us(ident, words[i]) && !is_in_table(ident, address))
+				watch->slot[watch->count++] = address;
+		}
 	}
 }
 
@@ -94,7 +104,7 @@ static bool is_relro_of(const struct area *area, const struct area *data)
  * the data. More is not read: pages that nobody has touched would become the target's.
  */
 static void search_all(struct ma_slot_watch *watch, pid_t pid, const char *maps,
-		       uint64_t thunk_code)
+		       const struct ma_area_ident *ident)
 {
 	uint64_t *words = malloc(CHUNK_BYTES);
 	struct area area, before = {0};
@@ -113,7 +123,7 @@ static void search_all(struct ma_slot_watch *watch, pid_t pid, const char *maps,
 				low = area.start - RELRO_BYTES;
 			if (high - area.start > DATA_BYTES)
 				high = area.start + DATA_BYTES;
-			search(watch, pid, low, high, thunk_code, words);
+			search(watch, pid, low, high, ident, words);
 		}
 		before = area;
 	}
@@ -142,7 +152,8 @@ static bool is_overwritten(const char *maps, uint64_t slot, uint64_t word, char 
 	return true;
 }
 
-static uint32_t count_gone(struct ma_slot_watch *watch, pid_t pid, int proc_fd, uint64_t thunk_code)
+static uint32_t count_gone(struct ma_slot_watch *watch, pid_t pid, int proc_fd,
+			   const struct ma_area_ident *ident)
 {
 	char *maps = NULL;
 	uint32_t gone = 0;
@@ -152,7 +163,7 @@ static uint32_t count_gone(struct ma_slot_watch *watch, pid_t pid, int proc_fd, 
 		uint64_t word;
 
 		if (read_words(pid, watch->slot[i], &word, sizeof word) != 1 ||
-		    leads_to_us(word, thunk_code))
+		    leads_to_us(ident, word))
 			continue;
 		if (!maps)
 			maps = ma_proc_maps_read(proc_fd);
@@ -167,10 +178,10 @@ static uint32_t count_gone(struct ma_slot_watch *watch, pid_t pid, int proc_fd, 
 	return gone;
 }
 
-int ma_slot_watch_look(struct ma_slot_watch *watch, pid_t pid, int proc_fd, uint64_t thunk_code,
-		       uint64_t passes)
+int ma_slot_watch_look(struct ma_slot_watch *watch, pid_t pid, int proc_fd,
+		       const struct ma_area_ident *ident, uint64_t passes)
 {
-	uint32_t gone = watch->slot ? count_gone(watch, pid, proc_fd, thunk_code) : 0;
+	uint32_t gone = watch->slot ? count_gone(watch, pid, proc_fd, ident) : 0;
 	bool changed = gone != watch->gone;
 
 	watch->gone = gone;
@@ -179,7 +190,7 @@ int ma_slot_watch_look(struct ma_slot_watch *watch, pid_t pid, int proc_fd, uint
 		char *maps = ma_proc_maps_read(proc_fd);
 
 		if (maps)
-			search_all(watch, pid, maps, thunk_code);
+			search_all(watch, pid, maps, ident);
 		watch->passes = passes;
 		free(maps);
 	}

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "proto/area.h"
+
 enum { MA_SLOT_WATCH_MOST = 2048 };
 
 /* Zero-initialise, then use. */
@@ -28,8 +30,8 @@ struct ma_slot_watch {
  * number of those that lead elsewhere has changed, else 0. proc_fd (borrowed) is /proc/PID. Daemon
  * loop.
  */
-int ma_slot_watch_look(struct ma_slot_watch *watch, pid_t pid, int proc_fd, uint64_t thunk_code,
-		       uint64_t passes);
+int ma_slot_watch_look(struct ma_slot_watch *watch, pid_t pid, int proc_fd,
+		       const struct ma_area_ident *ident, uint64_t passes);
 
 void ma_slot_watch_fini(struct ma_slot_watch *watch);
 

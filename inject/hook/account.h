@@ -20,15 +20,18 @@
 
 #define MA_INLINE static inline __attribute__((always_inline))
 
-/* A block was handed out for a request of `bytes`; NULL: the request failed. Returns block. */
-MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, enum ma_domain domain)
+/*
+ * A block was handed out for a request of `bytes`; NULL: the request failed. Returns block. domain:
+ * as ma_record_sampled takes it.
+ */
+MA_INLINE void *ma_account(enum ma_mode mode, void *block, size_t bytes, uint32_t domain)
 {
 	uint64_t cost = ma_cost_of(mode, ma_counted_bytes(bytes));
 	struct ma_tls *tls;
 	uint64_t left;
 
 	if (mode == MA_MODE_EXACT)
-		return ma_record_exact(block, bytes, domain);
+		return ma_record_exact(block, bytes, (enum ma_domain)domain);
 	tls = ma_tls();
 	left = tls->left;
 	/* A failed request is not looked for here: what it takes away is exponential afterwards. */

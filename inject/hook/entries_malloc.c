@@ -5,6 +5,7 @@
  */
 #include "inject/hook/account.h"
 #include "inject/hook/entries.h"
+#include "inject/hook/windows.h"
 
 /*
  * A block from the malloc layer, for the hooks of Python's domains that may be waiting for it up
@@ -19,8 +20,13 @@ MA_INLINE void *serve(enum ma_mode mode, void *block, size_t bytes)
 MA_INLINE void *reallocate(enum ma_mode mode, void *block, size_t bytes)
 {
 	struct ma_taken taken;
-	bool was_taken = ma_account_take(mode, block, MA_LAYER_ANY, &taken);
-	void *moved = MA_NEXT(MA_FN_REALLOC, ma_fn_realloc)(block, bytes);
+	bool was_taken;
+	void *moved;
+
+	if (mode == MA_MODE_SAMPLED && ma_windows_are_due())
+		ma_windows_turn();
+	was_taken = ma_account_take(mode, block, MA_LAYER_ANY, &taken);
+	moved = MA_NEXT(MA_FN_REALLOC, ma_fn_realloc)(block, bytes);
 
 	/* glibc's realloc(block, 0) frees the block and returns NULL. */
 	if (was_taken)
@@ -88,11 +94,19 @@ static __attribute__((noinline)) void free_held(void *block)
 	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_record_free_sampled(block));
 }
 
+static __attribute__((noinline, cold)) void turn_and_free(void *block)
+{
+	ma_windows_turn();
+	MA_NEXT(MA_FN_FREE, ma_fn_free)(ma_account_free(MA_MODE_SAMPLED, block));
+}
+
 void ma_free_sampled(void *block)
 {
 	ma_fn_free *next = MA_NEXT(MA_FN_FREE, ma_fn_free);
 
-	if (ma_account_free_passes(MA_MODE_SAMPLED, block))
+	if (ma_windows_are_due())
+		turn_and_free(block);
+	else if (ma_account_free_passes(MA_MODE_SAMPLED, block))
 		next(block);
 	else
 		free_held(block);

@@ -8,6 +8,7 @@
  */
 #include "inject/hook/account.h"
 #include "inject/hook/entries.h"
+#include "inject/hook/windows.h"
 
 /* A debug allocator of Python returns an address this far behind malloc's, at most. */
 enum { DEBUG_HEAD_BYTES = 64 };
@@ -27,6 +28,8 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 		!ma_hook.config->promotes && ma_account_take(mode, block, MA_LAYER_PYTHON, &taken);
 	void *moved;
 
+	if (mode == MA_MODE_SAMPLED && ma_windows_are_due())
+		ma_windows_turn();
 	ma_tls()->served = 0;
 	moved = next(context, block, bytes);
 	if (was_taken)
@@ -47,7 +50,8 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 	SLOW(void *, name##_malloc_##suffix, (void *context, size_t bytes))                        \
 	{                                                                                          \
 		ma_fn_py_malloc *next = MA_NEXT(fn##_MALLOC, ma_fn_py_malloc);                     \
-		return ma_account(mode, next(context, bytes), bytes, domain);                      \
+		uint32_t windowed = mode == MA_MODE_SAMPLED ? MA_WINDOWED : 0;                     \
+		return ma_account(mode, next(context, bytes), bytes, domain | windowed);           \
 	}                                                                                          \
 	void *ma_##name##_malloc_##suffix(void *context, size_t bytes)                             \
 	{                                                                                          \

@@ -11,6 +11,7 @@
 #include "inject/hook/python_tables.h"
 #include "inject/hook/site.h"
 #include "inject/hook/state.h"
+#include "inject/hook/windows.h"
 
 #define MA_EXPORT __attribute__((visibility("default")))
 
@@ -126,6 +127,7 @@ int ma_hook_stop(struct ma_hook_config *config)
 
 	if (config != ma_hook.config)
 		return INVALID;
+	ma_windows_stop();
 	__atomic_store_n(&ma_hook.running, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(ma_hook.gate, 0, __ATOMIC_RELEASE);
 	for (uint32_t fn = 0; fn < MA_FN_COUNT; fn++)

@@ -12,13 +12,14 @@
  */
 #include "inject/hook/python_tables.h"
 
-#include <stdbool.h>
-
 #include "inject/hook/entries.h"
 #include "inject/hook/state.h"
 
-/* The last word of a table of four: it stays as it is where blocks are promoted (promote.h). */
-enum { WORD_FREE = 3 };
+/*
+ * Words of a table of four. The last stays as it is where blocks are promoted (promote.h), and the
+ * first is then the interpreter's while a window is closed (windows.h).
+ */
+enum { WORD_MALLOC = 0, WORD_FREE = 3 };
 
 /* The cost (struct ma_size_rate) of one block in 64: -ln(1 - 1/64) in units of 2^-57. */
 #define PROMOTED_COST UINT64_C(0x8102b2c49ac23)
@@ -100,6 +101,16 @@ static uint32_t ours(const struct table *table, const uint64_t words[MAX_WORDS +
 	return count;
 }
 
+/* Is that all of them, as far as a closed window leaves them to us? */
+static bool all_ours(const struct table *table, const uint64_t words[MAX_WORDS + 1])
+{
+	uint32_t count = ours(table, words);
+	uint64_t next = ma_hook.thunks->next[table->first + WORD_MALLOC];
+	bool closed = wanted(table) == WORD_FREE && words[WORD_MALLOC + 1] == next;
+
+	return count && count + closed == wanted(table);
+}
+
 /*
  * Without pymalloc the domain's table is that of the RAW domain. Functions alone do not tell: since
  * 3.15 tracemalloc has the same ones in every domain, and only their contexts differ.
@@ -119,6 +130,13 @@ static void adopt(const struct table *table, const uint64_t words[MAX_WORDS + 1]
 {
 	for (uint32_t i = 0; i < table->words; i++)
 		ma_hook.thunks->next[table->first + i] = words[i + 1];
+}
+
+static void put_thunks(const struct table *table, uint64_t words[MAX_WORDS + 1])
+{
+	for (uint32_t i = 0; i < wanted(table); i++)
+		words[i + 1] = thunk(table, i);
+	set(table->domain, words);
 }
 
 static void switch_thunks_on(const struct table *table)
@@ -145,6 +163,9 @@ static bool install(const struct table *table)
 	get(table->domain, words);
 	if (ours(table, words)) {
 		switch_thunks_on(table);
+		/* Somebody may have put back what he found while a window was closed. */
+		if (all_ours(table, words) && ours(table, words) < wanted(table))
+			put_thunks(table, words);
 		return true;
 	}
 	if (escaped && words[1] != thunks->next[table->first]) {
@@ -155,9 +176,7 @@ static bool install(const struct table *table)
 		return true;
 	adopt(table, words);
 	switch_thunks_on(table);
-	for (uint32_t i = 0; i < wanted(table); i++)
-		words[i + 1] = thunk(table, i);
-	set(table->domain, words);
+	put_thunks(table, words);
 	return true;
 }
 
@@ -214,6 +233,34 @@ uint32_t ma_python_tables_install(void)
 	return foreign;
 }
 
+/* Where the interpreter keeps a domain's table; 0 = not hooked. */
+static uint64_t *table_of(int domain)
+{
+	const struct ma_area_ident *ident = &ma_hook.area->ident;
+
+	return (uint64_t *)(domain == DOMAIN_OBJ ? ident->obj_table : ident->mem_table);
+}
+
+static void turn(const struct table *table, bool open)
+{
+	uint64_t *words = table_of(table->domain);
+	uint64_t interpreters = ma_hook.thunks->next[table->first + WORD_MALLOC];
+	uint64_t thunks = thunk(table, WORD_MALLOC);
+	uint64_t expected = open ? interpreters : thunks;
+
+	if (words && interpreters)
+		__atomic_compare_exchange_n(&words[WORD_MALLOC + 1], &expected,
+					    open ? thunks : interpreters, false, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED);
+}
+
+void ma_python_tables_turn(bool open)
+{
+	for (uint32_t i = 0; i < TABLES; i++)
+		if (tables[i].domain == DOMAIN_MEM || tables[i].domain == DOMAIN_OBJ)
+			turn(&tables[i], open);
+}
+
 /* False: somebody else's words are in it, wholly or in part. */
 static bool restore(const struct table *table)
 {
@@ -223,7 +270,7 @@ static bool restore(const struct table *table)
 	if (!can_reach(table->domain) || !ma_hook.thunks->next[table->first])
 		return true;
 	get(table->domain, words);
-	if (ours(table, words) < wanted(table))
+	if (!all_ours(table, words))
 		return words[1] == ma_hook.thunks->next[table->first];
 	for (uint32_t i = 0; i < table->words; i++)
 		words[i + 1] = ma_hook.thunks->next[table->first + i];

@@ -7,6 +7,7 @@
 #ifndef MA_HOOK_PYTHON_TABLES_H
 #define MA_HOOK_PYTHON_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -15,6 +16,13 @@
  * it may lead to our thunk already.
  */
 __attribute__((visibility("hidden"))) uint32_t ma_python_tables_install(void);
+
+/*
+ * Opens or closes the tables of OBJ and MEM: lets their word `malloc` hold our thunk, or the
+ * interpreter's function, where it holds the other of the two. Any thread, between install and
+ * restore, where blocks are promoted (promote.h).
+ */
+__attribute__((visibility("hidden"))) void ma_python_tables_turn(bool open);
 
 /* Puts back what was there, where all words are our thunks; returns a bit for each other table. */
 __attribute__((visibility("hidden"))) uint32_t ma_python_tables_restore(void);

@@ -11,6 +11,7 @@
 #include "inject/hook/site.h"
 #include "inject/hook/size_rates.h"
 #include "inject/hook/tables.h"
+#include "inject/hook/windows.h"
 
 enum {
 	DEFAULT_INTERVAL_BYTES = 64 << 10,
@@ -186,8 +187,31 @@ static void pause_thread(struct ma_tls *tls, uint64_t bytes)
 	tls->left = by_classes() ? MA_SIZE_RATE_PAUSE : bytes;
 }
 
-__attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t bytes,
-							enum ma_domain domain)
+/* How an allocation that was drawn is told. */
+static struct ma_taken taken_now(const struct ma_tls *tls, uint64_t bytes, enum ma_domain domain)
+{
+	return (struct ma_taken){
+		.size_bytes = bytes,
+		.rate = by_classes() ? ma_size_rate_of(bytes)->rate : tls->interval,
+		.birth_ms = ma_clock_ms(),
+		.domain = domain,
+	};
+}
+
+/* Puts the window that it was allocated in beside it. False: that is closed. */
+static bool put_window(struct ma_taken *made)
+{
+	uint64_t window = ma_windows_now();
+	uint32_t exponent = MA_WINDOW_EXPONENT(window);
+
+	if (exponent && !by_classes()) {
+		made->rate |= exponent << MA_RATE_WINDOW_SHIFT;
+		made->birth_ms = MA_WINDOW_START_MS(window);
+	}
+	return !(window & MA_WINDOW_CLOSED);
+}
+
+__attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t bytes, uint32_t domain)
 {
 	uint64_t counted = ma_counted_bytes(bytes);
 	struct ma_visit visit;
@@ -209,14 +233,12 @@ __attribute__((cold, noinline)) void *ma_record_sampled(void *block, size_t byte
 	} else if (!ma_gate_wanted()) {
 		pause_thread(tls, MA_RECHECK_BYTES);
 	} else if (is_drawn(tls, counted)) {
-		struct ma_taken made = {
-			.size_bytes = counted,
-			.rate = by_classes() ? ma_size_rate_of(counted)->rate : tls->interval,
-			.birth_ms = ma_clock_ms(),
-			.domain = domain,
-		};
+		enum ma_domain layer = (enum ma_domain)(domain & ~(uint32_t)MA_WINDOWED);
+		struct ma_taken made = taken_now(tls, counted, layer);
 
-		if (ma_promotes(domain))
+		if (domain & MA_WINDOWED && !put_window(&made))
+			; /* somebody who holds our thunk came while the window is closed */
+		else if (ma_promotes(layer))
 			block = promote_and_sample(&visit, block, &made);
 		else
 			sample_or_drop(&visit, (uint64_t)(uintptr_t)block, &made);

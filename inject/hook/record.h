@@ -32,12 +32,16 @@ struct ma_taken {
 	uint32_t domain;
 };
 
+/* Beside a domain: allocated through a word that is ours while a window is open (windows.h). */
+enum { MA_WINDOWED = 1 << 8 };
+
 /*
  * Sampled mode, by bytes or by size class. The thread's `left` did not cover this allocation:
  * samples it, or draws first if no draw was in force, or waits while nobody wants data. Returns
- * block, which may be NULL (failed: no effect), or where it was moved to (promote.h).
+ * block, which may be NULL (failed: no effect), or where it was moved to (promote.h). domain: enum
+ * ma_domain, with or without MA_WINDOWED.
  */
-MA_HIDDEN void *ma_record_sampled(void *block, size_t bytes, enum ma_domain domain);
+MA_HIDDEN void *ma_record_sampled(void *block, size_t bytes, uint32_t domain);
 
 /* Exact mode: enters this allocation, NULL excepted. Returns block. */
 MA_HIDDEN void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain);

@@ -26,6 +26,8 @@ struct ma_hook {
 	uint32_t mode;
 	uint32_t generation; /* of the attach; a thread's state from another one is void */
 	uint32_t running;    /* between ma_hook_start and ma_hook_stop */
+	uint64_t window;     /* MA_WINDOW: the one that is in force; see windows.h */
+	uint64_t turning;    /* when the thread began that turns to another; 0 = none does */
 	struct ma_hook_config *config;
 	struct ma_thunk_data *thunks;
 	struct ma_exact_heap exact;                    /* exact mode only */

@@ -6,7 +6,7 @@ find_program(MA_PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 # Everything but the globals (install.c; the tests have their own) and what needs a dynamic loader,
 # for both ways to keep per-thread state.
 set(MA_HOOK_PURE_SOURCES sampler live filter ring threads exact) # those without globals
-set(MA_HOOK_CORE_SOURCES ${MA_HOOK_PURE_SOURCES} gate tls promote record record_exact
+set(MA_HOOK_CORE_SOURCES ${MA_HOOK_PURE_SOURCES} gate tls promote record record_exact windows python_tables
   entries_malloc entries_python entries_mmap object wanted pass)
 list(TRANSFORM MA_HOOK_PURE_SOURCES REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/inject/hook/\\1.c")
 list(TRANSFORM MA_HOOK_CORE_SOURCES REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/inject/hook/\\1.c")
