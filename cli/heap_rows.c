@@ -195,11 +195,13 @@ static void choose(struct ma_heap_rows *rows, size_t top)
 	{                                                                                          \
 		.variance = (message)->name##_bytes_variance,                                      \
 		.third = (double)(message)->name##_bytes_third, .unseen = (message)->unseen_bytes, \
+		.shared = (double)(message)->name##_bytes_shared,                                  \
 	}
 #define COUNT_OF(message, name)                                                                    \
 	{                                                                                          \
 		.variance = (message)->name##_count_variance,                                      \
 		.third = (double)(message)->name##_count_third,                                    \
+		.shared = (double)(message)->name##_count_shared,                                  \
 	}
 #define FIGURES_OF(message)                                                                        \
 	{                                                                                          \
@@ -358,6 +360,8 @@ double ma_heap_resolution(const Memattach__Heap *heap)
 		if (class->chance < 1)
 			unseen = fmax(unseen, (double)(class->below_bytes - 1) / class->chance);
 	}
+	if (sampler->window_exponent_max)
+		unseen = fmax(unseen, sampler->unseen_bytes);
 	return MA_HEAP_RESOLUTION_INTERVALS * unseen;
 }
 

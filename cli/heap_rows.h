@@ -72,7 +72,7 @@ void ma_heap_rows_make(struct ma_heap_rows *rows, const Memattach__Profile *prof
 void ma_heap_rows_fini(struct ma_heap_rows *rows);
 
 /* Bytes under which a site may have gone unseen: three intervals, or three samples of the size
- * class that hides most; 0 in exact mode. */
+ * class that hides most, or with windows three of what all allocate in one; 0 in exact mode. */
 double ma_heap_resolution(const Memattach__Heap *heap);
 
 /* The figures of all sites together, from the totals of a snapshot; the interval of the peak begins

@@ -9,6 +9,7 @@
 #include "cli/flow.h"
 #include "cli/format.h"
 #include "cli/size_classes.h"
+#include "cli/windows_view.h"
 #include "proto/area.h"
 #include "proto/interval.h"
 
@@ -97,6 +98,10 @@ static void write_sampling(struct ma_flow *flow, const Memattach__Session *sessi
 		ma_flow_item(flow, MA_STYLE_PLAIN, "one in %s, steered to a budget of %s",
 			     ma_format_setting((double)session->interval_bytes).text,
 			     ma_format_share(session->budget_ratio).text);
+	if (session->window_exponent_max)
+		ma_flow_item(flow, MA_STYLE_PLAIN,
+			     "small Python objects for %s of the time at least",
+			     ma_windows_part(session->window_exponent_max).text);
 	if (session->cost_ratio >= 0)
 		ma_flow_item(flow, MA_STYLE_PLAIN, "cost %s",
 			     ma_format_share(session->cost_ratio).text);
@@ -175,6 +180,7 @@ static struct ma_estimate live_of(const Memattach__Session *session)
 		.variance = session->live_bytes_variance,
 		.third = (double)session->live_bytes_third,
 		.unseen = session->unseen_bytes,
+		.shared = (double)session->live_bytes_shared,
 	};
 }
 
@@ -267,6 +273,7 @@ void ma_session_json_write(struct ma_json *json, const Memattach__Session *sessi
 	ma_json_string(json, "mode", exact ? "exact" : session->n_rate ? "classes" : "sampled");
 	ma_json_unsigned(json, "interval_bytes",
 			 exact || session->n_rate ? 0 : session->interval_bytes);
+	ma_windows_json(json, session->window_exponent_max);
 	ma_size_classes_json(json, session->rate, session->n_rate);
 	ma_json_bool(json, "fixed_interval", session->fixed_interval);
 	ma_json_real(json, "budget_ratio", session->budget_ratio);

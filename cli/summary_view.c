@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/size_classes.h"
 #include "cli/terminal.h"
+#include "cli/windows_view.h"
 #include "proto/interval.h"
 
 enum { LABEL = 8, WIDE_LABEL = 10, LIMIT_CELLS = 20, NOTES_SHOWN = 6 };
@@ -293,6 +294,11 @@ static void write_resolution(struct ma_flow *flow, const Memattach__Heap *heap)
 		write_unseen_classes(flow, sampler);
 		return;
 	}
+	if (sampler->window_exponent_max) {
+		ma_flow_item(flow, MA_STYLE_PLAIN, "sites under %s may be missing",
+			     ma_format_size(resolution).text);
+		return;
+	}
 	ma_flow_item(flow, MA_STYLE_PLAIN, "sites under %s (%d intervals) may be missing",
 		     ma_format_setting(resolution).text, MA_HEAP_RESOLUTION_INTERVALS);
 	if (sampler->interval_max_bytes > sampler->interval_bytes)
@@ -340,9 +346,22 @@ static void write_losses(struct ma_flow *flow, const Memattach__Loss *loss, doub
 			     ma_format_share(native).text);
 }
 
+static void write_windows(struct ma_flow *flow, const Memattach__Sampler *sampler)
+{
+	if (!sampler || !sampler->window_exponent_max)
+		return;
+	ma_flow_begin(flow, "WINDOWS", WIDE_LABEL, " ");
+	ma_flow_item(flow, MA_STYLE_PLAIN, "small Python objects were looked at for %s",
+		     ma_windows_part(sampler->window_exponent_max).text);
+	ma_flow_words(flow, MA_STYLE_PLAIN,
+		      "of the time at least, in random windows; the intervals reckon with that");
+	ma_flow_end(flow);
+}
+
 static void write_not_seen(struct ma_flow *flow, const struct ma_summary *summary)
 {
 	const Memattach__Heap *heap = summary->profile->heap;
+	write_windows(flow, heap->sampler);
 	ma_flow_begin(flow, "NOT SEEN", WIDE_LABEL, "; ");
 	write_resolution(flow, heap);
 	if (heap->loss)

@@ -534,3 +534,10 @@ double ma_heap_state_unseen(const struct ma_heap_state *state)
 	double variance = state->total.allocated.bytes_variance;
 	return state->deviations > 0 ? variance / state->deviations : 0;
 }
+
+double ma_heap_state_unseen_site(const struct ma_heap_state *state)
+{
+	const struct ma_shared *shared = &state->total.allocated_shared;
+	double window = shared->bytes ? shared->bytes_square / (double)shared->bytes : 0;
+	return fmax(ma_heap_state_unseen(state), window / MA_BYTES_UNITS);
+}

@@ -192,6 +192,11 @@ double ma_heap_state_peak_excess(const struct ma_heap_state *state);
  * kind of allocation may stand for of which there is no sample. 0: nothing is sampled. */
 double ma_heap_state_unseen(const struct ma_heap_state *state);
 
+/* The same of a whole site of which there is no sample, of which three may well have gone unseen:
+ * with windows it may have been at work in closed ones only, and weigh as much as all did in one.
+ */
+double ma_heap_state_unseen_site(const struct ma_heap_state *state);
+
 /* The size class of a size: the index of its highest bit, bounded. */
 int ma_heap_size_class(uint64_t size_bytes);
 

@@ -46,6 +46,8 @@ static void fill_heap(const struct ma_session *session, Memattach__Session *repo
 	report->live_bytes = total.live_bytes;
 	report->live_bytes_variance = total.live.bytes_variance;
 	report->live_bytes_third = (float)total.live.bytes_third;
+	report->live_bytes_shared = (float)total.live.bytes_shared;
+	report->window_exponent_max = session->heap.window_exponent_max;
 	report->unseen_bytes = ma_heap_state_unseen(&session->heap);
 	report->peak_bytes = total.peak_bytes;
 	if (total.peak_bytes > 0)

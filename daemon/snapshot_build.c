@@ -142,6 +142,8 @@ static void add_spread(struct ma_spread *sum, const struct ma_spread *spread)
 	sum->count_variance += spread->count_variance;
 	sum->bytes_third += spread->bytes_third;
 	sum->count_third += spread->count_third;
+	sum->bytes_shared += spread->bytes_shared;
+	sum->count_shared += spread->count_shared;
 }
 
 static void add_views(struct ma_site_view *sum, const struct ma_site_view *values)

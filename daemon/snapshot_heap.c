@@ -81,7 +81,8 @@ static void fill_sampler(struct filling *filling)
 		sampler->interval_min_bytes = session->governor.min_bytes;
 		sampler->interval_max_bytes = session->governor.max_bytes;
 	}
-	sampler->unseen_bytes = ma_heap_state_unseen(&session->heap);
+	sampler->unseen_bytes = ma_heap_state_unseen_site(&session->heap);
+	sampler->window_exponent_max = session->heap.window_exponent_max;
 	sampler->rate = ma_size_rates(&session->map.ident, filling->pool, &sampler->n_rate);
 	sampler->samples = filling->counters.samples;
 	sampler->sample_frees = filling->counters.sample_frees;
@@ -117,10 +118,11 @@ static void fill_loss(struct filling *filling)
 	filling->heap->loss = loss;
 }
 
-/* Where the cumulants of a value go, in a message. */
+/* Where the uncertainty of a value goes, in a message. */
 struct spread_fields {
 	double *bytes_variance, *count_variance;
 	float *bytes_third, *count_third;
+	float *bytes_shared, *count_shared;
 };
 
 enum { VALUES = 4 };
@@ -129,7 +131,8 @@ enum { VALUES = 4 };
 #define FIELDS_OF(message, value)                                                                  \
 	{                                                                                          \
 		&(message)->value##_bytes_variance, &(message)->value##_count_variance,            \
-			&(message)->value##_bytes_third, &(message)->value##_count_third           \
+			&(message)->value##_bytes_third, &(message)->value##_count_third,          \
+			&(message)->value##_bytes_shared, &(message)->value##_count_shared         \
 	}
 #define ALL_FIELDS_OF(message)                                                                     \
 	{                                                                                          \
@@ -158,6 +161,8 @@ static void fill_spreads(const struct spread_fields fields[VALUES],
 		*fields[i].count_variance = spreads[i]->count_variance;
 		*fields[i].bytes_third = coarse(spreads[i]->bytes_third);
 		*fields[i].count_third = coarse(spreads[i]->count_third);
+		*fields[i].bytes_shared = coarse(spreads[i]->bytes_shared);
+		*fields[i].count_shared = coarse(spreads[i]->count_shared);
 	}
 }
 

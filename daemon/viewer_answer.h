@@ -45,6 +45,7 @@ struct ma_viewer_sum {
 	double live_bytes;
 	double live_variance;
 	double live_third;
+	double live_shared;
 	double delta_bytes;
 	double held_bytes;
 	double peak_bytes;

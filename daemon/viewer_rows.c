@@ -18,6 +18,7 @@ bool ma_viewer_sum_add(struct ma_viewer_sum *sum, const struct ma_viewer_answer 
 	sum->live_bytes += value->live_bytes;
 	sum->live_variance += value->live_variance;
 	sum->live_third += value->live_third;
+	sum->live_shared += value->live_shared;
 	sum->delta_bytes += value->live_bytes - before;
 	sum->held_bytes += value->held_bytes;
 	sum->peak_bytes += value->peak_bytes;
@@ -87,6 +88,7 @@ Memattach__LiveRow *ma_viewer_row(struct ma_viewer_answer *answer, const struct 
 	row->live_bytes = sum->live_bytes;
 	row->live_variance = sum->live_variance;
 	row->live_third = sum->live_third;
+	row->live_shared = (float)sum->live_shared;
 	if (sum->live_variance > 0)
 		row->unseen_bytes = ma_heap_state_unseen(&answer->session->heap);
 	row->delta_bytes = sum->delta_bytes;

@@ -68,6 +68,7 @@ static void add_up(struct tree *tree)
 		to->live_bytes += from->live_bytes;
 		to->live_variance += from->live_variance;
 		to->live_third += from->live_third;
+		to->live_shared += from->live_shared;
 		to->delta_bytes += from->delta_bytes;
 		to->held_bytes += from->held_bytes;
 		to->peak_bytes += from->peak_bytes;

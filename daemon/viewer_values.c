@@ -97,6 +97,7 @@ static bool read_slots(struct ma_viewer_values *values, const struct ma_heap_vie
 			.live_bytes = (float)site.live_bytes,
 			.live_variance = (float)site.live.bytes_variance,
 			.live_third = (float)site.live.bytes_third,
+			.live_shared = (float)site.live.bytes_shared,
 			.held_bytes = slot < values->held_count ? values->held[slot] : 0,
 			.peak_bytes = (float)site.peak_bytes,
 			.live_count = (float)site.live_count,

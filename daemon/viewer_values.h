@@ -24,6 +24,7 @@ struct ma_viewer_value {
 	float live_bytes;
 	float live_variance;
 	float live_third;
+	float live_shared;
 	float held_bytes;
 	float peak_bytes;
 	float rate;

@@ -9,6 +9,7 @@ struct ma_estimate ma_live_row_estimate(const Memattach__LiveRow *row)
 	return (struct ma_estimate){.value = row->live_bytes,
 				    .variance = row->live_variance,
 				    .third = row->live_third,
+				    .shared = row->live_shared,
 				    .unseen = row->unseen_bytes};
 }
 
@@ -17,6 +18,7 @@ struct ma_estimate ma_live_total_estimate(const Memattach__Totals *totals)
 	return (struct ma_estimate){.value = totals->live_bytes,
 				    .variance = totals->live_bytes_variance,
 				    .third = totals->live_bytes_third,
+				    .shared = totals->live_bytes_shared,
 				    .unseen = totals->unseen_bytes};
 }
 
@@ -25,6 +27,7 @@ struct ma_estimate ma_live_peak_estimate(const Memattach__Totals *totals)
 	return (struct ma_estimate){.value = totals->peak_bytes,
 				    .variance = totals->peak_bytes_variance,
 				    .third = totals->peak_bytes_third,
+				    .shared = totals->peak_bytes_shared,
 				    .unseen = totals->unseen_bytes};
 }
 

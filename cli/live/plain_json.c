@@ -7,6 +7,7 @@
 #include "cli/json_out.h"
 #include "cli/live/estimates.h"
 #include "cli/session_view.h"
+#include "cli/windows_view.h"
 #include "proto/area.h"
 
 /* Adds a text without its line breaks and what indents after them: there are none in strings. */
@@ -48,6 +49,7 @@ static void write_process(struct ma_json *json, const Memattach__LiveView *view)
 		       : session->mode == MA_MODE_CLASSES ? "classes"
 							  : "sampled");
 	ma_json_unsigned(json, "interval_bytes", session->interval_bytes);
+	ma_windows_json(json, session->window_exponent_max);
 	if (session->cost_ratio >= 0)
 		ma_json_real(json, "cost_ratio", session->cost_ratio);
 	else

@@ -82,6 +82,34 @@ static void test_rows(void **state)
 	memattach__profile__free_unpacked(profile, NULL);
 }
 
+/* What sites share through windows adds up without being squared; what may be missing is more. */
+static void test_windows(void **state)
+{
+	(void)state;
+	Memattach__Profile *profile = cli_profile_make(samples, SAMPLES);
+	Memattach__Heap *heap = profile->heap;
+	struct ma_heap_rows rows;
+	heap->sampler->interval_bytes = 10;
+	heap->sampler->unseen_bytes = 50;
+	assert_true(ma_heap_resolution(heap) == 30);
+	heap->sampler->window_exponent_max = 2;
+	assert_true(ma_heap_resolution(heap) == 150);
+	heap->sampler->interval_bytes = 0;
+	heap->sampler->unseen_bytes = 0;
+	for (size_t i = 0; i < heap->n_site; i++) {
+		heap->site[i]->live_bytes_shared = 2;
+		heap->site[i]->held_count_shared = 3;
+	}
+	heap->totals->peak_bytes_shared = 7;
+	ma_heap_rows_make(&rows, profile, 10);
+	const struct ma_heap_figures *put = &rows.rows[1].figures;
+	assert_int_equal(put->sites, 3);
+	assert_true(put->live.shared == 6 && put->held_count.shared == 9 && put->peak.shared == 0);
+	assert_true(ma_heap_totals(heap->totals).peak.shared == 7);
+	ma_heap_rows_fini(&rows);
+	memattach__profile__free_unpacked(profile, NULL);
+}
+
 /* The place of the first row. */
 static int64_t first_line(const Memattach__Profile *profile)
 {
@@ -209,6 +237,7 @@ static void test_native(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_rank),

@@ -120,18 +120,34 @@ static void test_ended(void **state)
 	ma_text_fini(&text);
 }
 
+static void test_windows(void **state)
+{
+	(void)state;
+	Memattach__Session session = usual();
+	struct ma_text text = {0};
+	struct ma_json json = {0};
+	session.window_exponent_max = 3;
+	session.live_bytes_shared = 10 * 1048576.0F;
+	ma_session_view_write(&text, &session, ATTACH_NS + 7380 * SECOND_NS, 160, false);
+	assert_non_null(strstr(text.data, "small Python objects for 1/8 of the time at least"));
+	if (!strstr(text.data, "live 38.2 \u00b120.7 MiB"))
+		fail_msg("%s", text.data);
+	ma_session_json_write(&json, &session);
+	assert_non_null(strstr(json.text.data, "\"windows_open_ratio\": 0.125"));
+	ma_text_fini(&json.text);
+	ma_text_fini(&text);
+}
+
 static void test_json(void **state)
 {
 	(void)state;
 	Memattach__Session session = usual();
 	struct ma_json json = {0};
 	ma_session_json_write(&json, &session);
-	static const char *const wanted[] = {"\"pid\": 4242",
-					     "\"state\": \"tracking\"",
-					     "\"mode\": \"sampled\"",
-					     "\"samples\": 12345",
-					     "\\u001b[1m",
-					     "\"end_time\": null"};
+	static const char *const wanted[] = {
+		"\"pid\": 4242",      "\"state\": \"tracking\"",    "\"mode\": \"sampled\"",
+		"\"samples\": 12345", "\"windows_open_ratio\": 1,", "\\u001b[1m",
+		"\"end_time\": null"};
 	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
 		if (!strstr(json.text.data, wanted[i]))
 			fail_msg("no %s in:\n%s", wanted[i], json.text.data);
@@ -141,9 +157,8 @@ static void test_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tracking),
-		cmocka_unit_test(test_cost),
-		cmocka_unit_test(test_ended),
+		cmocka_unit_test(test_tracking), cmocka_unit_test(test_cost),
+		cmocka_unit_test(test_ended),    cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_json),
 	};
 	setenv("TZ", "UTC", 1);

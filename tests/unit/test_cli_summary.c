@@ -215,6 +215,25 @@ static void test_what_is_not_known_is_said(void **state)
 	teardown(&screen);
 }
 
+static void test_windows_are_said(void **state)
+{
+	(void)state;
+	struct screen screen;
+	struct ma_json json = {0};
+	setup(&screen, 120);
+	assert_has_not(&screen, "WINDOWS");
+	Memattach__Sampler *sampler = screen.profile->heap->sampler;
+	sampler->window_exponent_max = 3;
+	sampler->unseen_bytes = 1000000;
+	assert_has(&screen, "WINDOWS   small Python objects were looked at for 1/8 of the time at "
+			    "least, in random windows; the intervals");
+	assert_has(&screen, "sites under 2.86 MiB may be missing");
+	ma_summary_json_write(&json, &screen.summary);
+	assert_non_null(strstr(json.text.data, "\"windows_open_ratio\": 0.125"));
+	ma_text_fini(&json.text);
+	teardown(&screen);
+}
+
 static void test_limit(void **state)
 {
 	(void)state;
@@ -335,6 +354,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_exact_mode_has_no_intervals),
 		cmocka_unit_test(test_end_is_said),
 		cmocka_unit_test(test_what_is_not_known_is_said),
+		cmocka_unit_test(test_windows_are_said),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_top_adds_up_the_rest),
