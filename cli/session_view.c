@@ -98,10 +98,9 @@ static void write_sampling(struct ma_flow *flow, const Memattach__Session *sessi
 		ma_flow_item(flow, MA_STYLE_PLAIN, "one in %s, steered to a budget of %s",
 			     ma_format_setting((double)session->interval_bytes).text,
 			     ma_format_share(session->budget_ratio).text);
-	if (session->window_exponent_max)
-		ma_flow_item(flow, MA_STYLE_PLAIN,
-			     "small Python objects for %s of the time at least",
-			     ma_windows_part(session->window_exponent_max).text);
+	if (session->window_exponent)
+		ma_flow_item(flow, MA_STYLE_PLAIN, "small Python objects for %s of the time",
+			     ma_windows_part(session->window_exponent).text);
 	if (session->cost_ratio >= 0)
 		ma_flow_item(flow, MA_STYLE_PLAIN, "cost %s",
 			     ma_format_share(session->cost_ratio).text);
@@ -113,10 +112,17 @@ static void write_sampling(struct ma_flow *flow, const Memattach__Session *sessi
 	ma_flow_end(flow);
 }
 
-/* Average cost of spans [first, end), at one interval. */
+/* Was everything set alike in both? */
+static bool is_same_setting(const Memattach__CostSpan *a, const Memattach__CostSpan *b)
+{
+	return a->interval_bytes == b->interval_bytes && a->window_exponent == b->window_exponent;
+}
+
+/* Average cost of spans [first, end), in which nothing was set anew. */
 static void write_spans(struct ma_flow *flow, const Memattach__Session *session, size_t first,
 			size_t end, uint64_t now_ns)
 {
+	char windows[48] = "";
 	double cost = 0, total_ms = 0;
 	for (size_t i = first; i < end; i++) {
 		const Memattach__CostSpan *span = session->cost[i];
@@ -126,14 +132,18 @@ static void write_spans(struct ma_flow *flow, const Memattach__Session *session,
 	const Memattach__CostSpan *begin = session->cost[first];
 	uint64_t since_ns = begin->end_time_nanos - begin->span_ms * UINT64_C(1000000);
 	struct ma_figure every = {""};
-	if (session->cost[first]->interval_bytes)
-		every = ma_format_setting((double)session->cost[first]->interval_bytes);
-	ma_flow_item(flow, MA_STYLE_PLAIN, "%s%s%s from %s: %s", every.text[0] ? "one in " : "",
-		     every.text, every.text[0] ? "" : "all", ma_format_clock(since_ns, now_ns).text,
+	if (begin->interval_bytes)
+		every = ma_format_setting((double)begin->interval_bytes);
+	if (begin->window_exponent)
+		snprintf(windows, sizeof windows, ", windows %s",
+			 ma_windows_part(begin->window_exponent).text);
+	ma_flow_item(flow, MA_STYLE_PLAIN, "%s%s%s%s from %s: %s", every.text[0] ? "one in " : "",
+		     every.text, every.text[0] ? "" : "all", windows,
+		     ma_format_clock(since_ns, now_ns).text,
 		     ma_format_share(total_ms > 0 ? cost / total_ms : 0).text);
 }
 
-/* What the cost consists of, and what it was at the last few intervals. */
+/* What the cost consists of, and what it was at the last few settings. */
 static void write_cost(struct ma_flow *flow, const Memattach__Session *session, uint64_t now_ns)
 {
 	enum { SHOWN = 4 };
@@ -148,8 +158,7 @@ static void write_cost(struct ma_flow *flow, const Memattach__Session *session, 
 	ma_flow_item(flow, MA_STYLE_PLAIN, "sampling %s",
 		     ma_format_share(session->cost_ratio - session->fast_ratio).text);
 	for (size_t i = end; i-- > 0 && count < SHOWN;)
-		if (i == 0 ||
-		    session->cost[i]->interval_bytes != session->cost[i - 1]->interval_bytes)
+		if (i == 0 || !is_same_setting(session->cost[i], session->cost[i - 1]))
 			starts[count++] = i;
 	for (size_t i = count; i-- > 0;)
 		write_spans(flow, session, starts[i], i ? starts[i - 1] : end, now_ns);
@@ -165,6 +174,7 @@ static void write_cost_json(struct ma_json *json, const Memattach__Session *sess
 		ma_json_time(json, "end_time", span->end_time_nanos);
 		ma_json_real(json, "seconds", span->span_ms / 1e3);
 		ma_json_unsigned(json, "interval_bytes", span->interval_bytes);
+		ma_windows_json(json, "windows_open_ratio", span->window_exponent);
 		ma_json_real(json, "sampling_ratio", span->slow_ratio);
 		ma_json_real(json, "passing_ratio", span->fast_ratio);
 		ma_json_real(json, "operations_per_second", span->operations_per_second);
@@ -273,7 +283,8 @@ void ma_session_json_write(struct ma_json *json, const Memattach__Session *sessi
 	ma_json_string(json, "mode", exact ? "exact" : session->n_rate ? "classes" : "sampled");
 	ma_json_unsigned(json, "interval_bytes",
 			 exact || session->n_rate ? 0 : session->interval_bytes);
-	ma_windows_json(json, session->window_exponent_max);
+	ma_windows_json(json, "windows_open_ratio", session->window_exponent_max);
+	ma_windows_json(json, "windows_open_ratio_now", session->window_exponent);
 	ma_size_classes_json(json, session->rate, session->n_rate);
 	ma_json_bool(json, "fixed_interval", session->fixed_interval);
 	ma_json_real(json, "budget_ratio", session->budget_ratio);

@@ -58,7 +58,7 @@ static void write_sampling(struct ma_json *json, const struct ma_summary *summar
 	ma_json_unsigned(json, "interval_bytes", sampler->interval_bytes);
 	ma_json_unsigned(json, "interval_min_bytes", sampler->interval_min_bytes);
 	ma_json_unsigned(json, "interval_max_bytes", sampler->interval_max_bytes);
-	ma_windows_json(json, sampler->window_exponent_max);
+	ma_windows_json(json, "windows_open_ratio", sampler->window_exponent_max);
 	ma_size_classes_json(json, sampler->rate, sampler->n_rate);
 	ma_json_unsigned(json, "samples", sampler->samples);
 	if (heap->cost_ratio >= 0)

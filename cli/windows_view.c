@@ -7,16 +7,15 @@
 
 enum { MOST = 15 }; /* MA_RATE_WINDOW has no more bits; a snapshot may say anything */
 
-struct ma_figure ma_windows_part(uint32_t exponent_max)
+struct ma_figure ma_windows_part(uint32_t exponent)
 {
 	struct ma_figure figure;
 	snprintf(figure.text, sizeof figure.text, "1/%u",
-		 1U << (exponent_max < MOST ? exponent_max : MOST));
+		 1U << (exponent < MOST ? exponent : MOST));
 	return figure;
 }
 
-void ma_windows_json(struct ma_json *json, uint32_t exponent_max)
+void ma_windows_json(struct ma_json *json, const char *name, uint32_t exponent)
 {
-	ma_json_real(json, "windows_open_ratio",
-		     ldexp(1, -(int)(exponent_max < MOST ? exponent_max : MOST)));
+	ma_json_real(json, name, ldexp(1, -(int)(exponent < MOST ? exponent : MOST)));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * For how much of the time small objects of Python were looked at (proto/area.h, MA_WINDOW), as
- * summaries and documents say it. exponent_max is that of memattach.Sampler: 0 = all the time.
+ * summaries and documents say it. exponent: as in memattach.Sampler and Session: 0 = all the time.
  */
 #ifndef MA_CLI_WINDOWS_VIEW_H
 #define MA_CLI_WINDOWS_VIEW_H
@@ -12,9 +12,9 @@
 #include "cli/json_out.h"
 
 /* "1/8". */
-struct ma_figure ma_windows_part(uint32_t exponent_max);
+struct ma_figure ma_windows_part(uint32_t exponent);
 
-/* The member "windows_open_ratio". */
-void ma_windows_json(struct ma_json *json, uint32_t exponent_max);
+/* A member of this name, a ratio. */
+void ma_windows_json(struct ma_json *json, const char *name, uint32_t exponent);
 
 #endif

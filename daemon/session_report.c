@@ -73,6 +73,7 @@ static void fill_figures(const struct ma_session *session, Memattach__Session *r
 	report->cost_ratio = ma_session_cost(session);
 	report->fast_ratio = session->governor.fast_ratio;
 	report->fixed_interval = session->governor.fixed;
+	report->window_exponent = session->governor.exponent;
 	report->rate = ma_size_rates(&session->map.ident, pool, &report->n_rate);
 }
 
@@ -91,6 +92,7 @@ void ma_session_report_cost(const struct ma_session *session, Memattach__Session
 		spans[i].span_ms = from->span_ms;
 		spans[i].interval_bytes =
 			session->map.ident.mode == MA_MODE_SAMPLED ? from->interval_bytes : 0;
+		spans[i].window_exponent = from->window_exponent;
 		spans[i].slow_ratio = from->slow_ratio;
 		spans[i].fast_ratio = from->fast_ratio;
 		spans[i].operations_per_second = from->operations_per_second;

@@ -158,7 +158,8 @@ void ma_session_watch_hook(struct ma_session *session)
 static void note_budget(struct ma_session *session)
 {
 	const struct ma_governor *governor = &session->governor;
-	if (governor->known && governor->budget_ratio > 0 && !governor->fixed &&
+	bool steers_on = governor->has_windows && governor->exponent < MA_WINDOW_EXPONENT_MAX;
+	if (governor->known && governor->budget_ratio > 0 && !governor->fixed && !steers_on &&
 	    governor->fast_ratio > governor->budget_ratio)
 		ma_notes_add(&session->notes, ma_clock_realtime_ns(),
 			     "Merely passing through the hook costs more here than the budget of "

@@ -49,7 +49,7 @@ static void write_process(struct ma_json *json, const Memattach__LiveView *view)
 		       : session->mode == MA_MODE_CLASSES ? "classes"
 							  : "sampled");
 	ma_json_unsigned(json, "interval_bytes", session->interval_bytes);
-	ma_windows_json(json, session->window_exponent_max);
+	ma_windows_json(json, "windows_open_ratio", session->window_exponent_max);
 	if (session->cost_ratio >= 0)
 		ma_json_real(json, "cost_ratio", session->cost_ratio);
 	else

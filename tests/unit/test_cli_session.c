@@ -81,6 +81,7 @@ static void test_cost(void **state)
 		spans[i].end_time_nanos = ATTACH_NS + (i + 1) * SECOND_NS;
 		spans[i].span_ms = 1000;
 		spans[i].interval_bytes = kib[i] << 10;
+		spans[i].window_exponent = i == 4 ? 3 : 0;
 		spans[i].slow_ratio = 0.01 * (i + 1);
 		spans[i].fast_ratio = 0.03;
 		list[i] = &spans[i];
@@ -94,13 +95,15 @@ static void test_cost(void **state)
 	if (!strstr(text.data,
 		    "  cost      passing through 3 %, above the budget at any interval   "
 		    "sampling 5 %   one in 64 KiB from 14:03:02: 4.5 %   one in 1 MiB "
-		    "from 14:03:04: 6 %   one in 512 KiB from 14:03:05: 7.5 %\n"))
+		    "from 14:03:04: 6 %   one in 512 KiB from 14:03:05: 7.0 %\n"
+		    "            one in 512 KiB, windows 1/8 from 14:03:06: 8 %\n"))
 		fail_msg("%s", text.data);
 	ma_text_fini(&text);
 	struct ma_json json = {0};
 	ma_session_json_write(&json, &session);
 	assert_non_null(strstr(json.text.data, "\"cost_history\""));
 	assert_non_null(strstr(json.text.data, "\"interval_bytes\": 1048576"));
+	assert_non_null(strstr(json.text.data, "\"windows_open_ratio\": 0.125"));
 	ma_text_fini(&json.text);
 }
 
@@ -127,13 +130,15 @@ static void test_windows(void **state)
 	struct ma_text text = {0};
 	struct ma_json json = {0};
 	session.window_exponent_max = 3;
+	session.window_exponent = 2;
 	session.live_bytes_shared = 10 * 1048576.0F;
 	ma_session_view_write(&text, &session, ATTACH_NS + 7380 * SECOND_NS, 160, false);
-	assert_non_null(strstr(text.data, "small Python objects for 1/8 of the time at least"));
+	assert_non_null(strstr(text.data, "small Python objects for 1/4 of the time   cost"));
 	if (!strstr(text.data, "live 38.2 \u00b120.7 MiB"))
 		fail_msg("%s", text.data);
 	ma_session_json_write(&json, &session);
 	assert_non_null(strstr(json.text.data, "\"windows_open_ratio\": 0.125"));
+	assert_non_null(strstr(json.text.data, "\"windows_open_ratio_now\": 0.25"));
 	ma_text_fini(&json.text);
 	ma_text_fini(&text);
 }

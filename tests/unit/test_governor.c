@@ -18,6 +18,7 @@ enum { KHZ = 2000000, START = 64 << 10 };
  */
 struct load {
 	double bytes_per_second, slow_us, operations_per_second;
+	double windowed; /* the part of the operations that windows let pass by */
 	uint64_t live_count;
 	struct ma_governor_input now;
 };
@@ -30,6 +31,7 @@ static void run(struct ma_governor *governor, struct load *load, double seconds)
 		load->now.tsc += (uint64_t)KHZ * 20;
 		load->now.slow_cycles += (uint64_t)(samples * load->slow_us * KHZ / 1000);
 		load->now.operations += load->operations_per_second * 0.02;
+		load->now.windowed += load->operations_per_second * 0.02 * load->windowed;
 		load->now.live_count = load->live_count;
 		ma_governor_tick(governor, &load->now);
 	}
@@ -124,6 +126,69 @@ static void test_fast_path_is_no_reason(void **state)
 	assert_true(governor.fast_ratio > 0.07 && governor.fast_ratio < 0.08);
 }
 
+/* The same where small objects can pass by: half a second later they do, and no more than needed.
+ */
+static void test_windows(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.bytes_per_second = 1e8,
+			    .slow_us = 1,
+			    .operations_per_second = 1e6,
+			    .windowed = 0.95,
+			    .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	governor.has_windows = true;
+	run(&governor, &load, 20);
+	assert_int_equal(governor.exponent, 0);
+	load.operations_per_second = 5e7;
+	run(&governor, &load, 0.75);
+	/* 7.1 % is to become 0.8 %, less the 0.4 % of what does not pass by. */
+	assert_in_range(governor.exponent, 4, 5);
+	run(&governor, &load, 2);
+	assert_int_equal(governor.exponent, 5);
+	assert_true(governor.fast_ratio < 0.008);
+	assert_int_equal(governor.interval_bytes, START);
+	/* A third of it: wider, but not at once. */
+	load.operations_per_second /= 3;
+	run(&governor, &load, 5);
+	assert_int_equal(governor.exponent, 5);
+	run(&governor, &load, 10);
+	assert_int_equal(governor.exponent, 3);
+	/* Rest: no windows. What was is remembered. */
+	load.operations_per_second = 0;
+	run(&governor, &load, 20);
+	assert_int_equal(governor.exponent, 0);
+	assert_int_equal(governor.max_exponent, 5);
+	const struct ma_cost_history *history = &governor.history;
+	uint32_t met = 0;
+	for (uint32_t i = 0; i < history->count; i++)
+		met |= 1U << history->spans[i].window_exponent;
+	assert_int_equal(met, 1U << 0 | 1U << 3 | 1U << 5 | (met & 1U << 4));
+}
+
+/* A little too much once is no reason; where most does not pass by, windows close as far as it
+ * goes. */
+static void test_windows_hesitate(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.operations_per_second = 6e6, .windowed = 1, .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	governor.has_windows = true;
+	run(&governor, &load,
+	    1.02); /* the last period has just been judged: 0.9 % where 0.8 may be */
+	assert_int_equal(governor.exponent, 1);
+	load.operations_per_second = 1e8;
+	load.windowed = 0.5;
+	run(&governor, &load, 30);
+	assert_int_equal(governor.exponent, MA_WINDOW_EXPONENT_MAX);
+	ma_governor_fix(&governor, START);
+	assert_int_equal(governor.exponent, 0);
+	run(&governor, &load, 5);
+	assert_int_equal(governor.exponent, 0);
+}
+
 static void test_fixed(void **state)
 {
 	(void)state;
@@ -189,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holds_budget), cmocka_unit_test(test_wakes_up),
 		cmocka_unit_test(test_history),      cmocka_unit_test(test_fast_path_is_no_reason),
+		cmocka_unit_test(test_windows),      cmocka_unit_test(test_windows_hesitate),
 		cmocka_unit_test(test_fixed),        cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_nonsense),
 	};
