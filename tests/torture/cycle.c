@@ -7,7 +7,8 @@
  *   cycle PID [--cycles N] [--exact] [--interval BYTES] [--vary] [--stay MS] [--gap MS] [--strict]
  *             [--quiet | --json]
  *
- * --vary goes through the modes: sampled at 64 KiB and at 1 KiB, exact. --strict compares every
+ * --vary goes through the modes: sampled at 64 KiB and at 1 KiB, in random windows of 0.2 ms, and
+ * exact. --strict compares every
  * mapping, for a target that does nothing by itself. --json prints one line of JSON with the
  * figures instead, and leaves the comparison to others. Exit status 1 when an attach or a detach
  * failed or something was left.
@@ -31,7 +32,7 @@
 #include "inject/procfs.h"
 #include "proto/area.h"
 
-enum { TEXT_BYTES = 1 << 20 };
+enum { TEXT_BYTES = 1 << 20, WINDOW_NS = 200000 };
 
 struct figures {
 	const char *name;
@@ -50,7 +51,7 @@ struct run {
 	unsigned int gap_ms;
 	struct ma_attach_options options;
 	struct figures running, attach_pause, detach_pause, attach_ms, detach_ms;
-	uint64_t unsafe_points, proofs, lingering, took_over, samples, tls_slots, prolonged;
+	uint64_t unsafe_points, proofs, lingering, took_over, samples, turns, tls_slots, prolonged;
 	struct ma_error error; /* why the last cycle failed */
 };
 
@@ -202,16 +203,38 @@ static void print_error(struct run *run, const char *what, int cycle, const stru
 	       error->sys_errno ? strerror(error->sys_errno) : "");
 }
 
-static uint64_t samples_of(int area_fd)
+/* What a daemon does, fifty times as often: a window every 0.2 ms, with even chances. Ends in the
+ * midst of one. */
+static void turn_windows(struct run *run, struct ma_area *area)
 {
-	struct ma_area *area = mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ, MAP_SHARED, area_fd, 0);
-	uint64_t samples = 0;
+	uint64_t end_ns = ma_clock_ns() + run->stay_ms * MA_NS_PER_MS;
+	uint64_t seen = 0;
 
-	if (area != MAP_FAILED) {
-		samples = area->counters.samples;
-		munmap(area, MA_AREA_SAMPLED_BYTES);
+	for (uint32_t number = 1; ma_clock_ns() < end_ns; number++) {
+		uint64_t window = MA_WINDOW(number, 1, random() & 1);
+		uint64_t now = __atomic_load_n(&area->counters.window, __ATOMIC_RELAXED);
+
+		run->turns += now != seen;
+		seen = now;
+		__atomic_store_n(&area->control.window, window, __ATOMIC_RELAXED);
+		ma_clock_pause(WINDOW_NS);
 	}
-	return samples;
+}
+
+/* Lets the target run with the hook in it. */
+static void stay(struct run *run, int area_fd)
+{
+	struct ma_area *area =
+		mmap(NULL, MA_AREA_SAMPLED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, area_fd, 0);
+
+	if (area == MAP_FAILED)
+		return;
+	if (run->vary && run->options.mode == MA_MODE_SAMPLED)
+		turn_windows(run, area);
+	else
+		ma_clock_pause(run->stay_ms * MA_NS_PER_MS);
+	run->samples += area->counters.samples;
+	munmap(area, MA_AREA_SAMPLED_BYTES);
 }
 
 /* Every fourth time each allocation but the smallest, every eighth all of them. */
@@ -246,8 +269,7 @@ static int cycle(struct run *run, int number)
 		printf("attached: running %u us, pause %u us, unsafe %u, slots %u, thread %d\n",
 		       attached.hook_running_us, attached.pause_us, attached.unsafe_points,
 		       attached.slots_patched, attached.boot_thread);
-	ma_clock_pause(run->stay_ms * MA_NS_PER_MS);
-	run->samples += samples_of(attached.area_fd);
+	stay(run, attached.area_fd);
 	close(attached.area_fd);
 	close(attached.pidfd);
 	start = ma_clock_ns();
@@ -284,11 +306,12 @@ static void print_json(struct run *run, int done)
 		   {"detach_us", &run->detach_ms}};
 
 	printf("{\"cycles\": %d, \"unsafe_points\": %llu, \"proofs\": %llu, \"lingering\": %llu, "
-	       "\"took_over\": %llu, \"samples\": %llu, \"prolonged\": %llu, \"tls_slots\": %llu",
+	       "\"took_over\": %llu, \"samples\": %llu, \"turns\": %llu, \"prolonged\": %llu, "
+	       "\"tls_slots\": %llu",
 	       done, (unsigned long long)run->unsafe_points, (unsigned long long)run->proofs,
 	       (unsigned long long)run->lingering, (unsigned long long)run->took_over,
-	       (unsigned long long)run->samples, (unsigned long long)run->prolonged,
-	       (unsigned long long)run->tls_slots);
+	       (unsigned long long)run->samples, (unsigned long long)run->turns,
+	       (unsigned long long)run->prolonged, (unsigned long long)run->tls_slots);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		printf(", \"%s\": {\"median\": %u, \"p95\": %u, \"max\": %u}", all[i].name,
 		       quantile(all[i].figures, 50), quantile(all[i].figures, 95),

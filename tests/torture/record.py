@@ -30,7 +30,8 @@ canaries, a loop of imports, dlopen and dlclose, threads that start and end, for
 and allocate, execs, checkers of vector registers and the red zone, queued signals whose order is checked
 and a timer whose signals are counted, parsers of libexpat that keep copies of malloc's address, Python
 threads that sleep, and threads in each of 17 blocking system calls that must not see EINTR, wake early
-or wake late. One cycle in eight records everything (exact mode), one in four samples at 1 KiB. Some
+or wake late. One cycle in eight records everything (exact mode), one in four samples at 1 KiB; in all but
+exact ones Python's tables turn to another random window up to five thousand times a second. Some
 cycles are made by the program with its daemon. Part of the time the target's threads take both CPUs
 whole, part of the time they rest between rounds.
 
@@ -43,8 +44,8 @@ us, and mappings and resident memory must be bounded.
 **{cycles} cycles, {broken} targets with findings.** Times are medians, in milliseconds, under that load on
 that machine; the target's own threads take both CPUs.
 
-| Python | {allocators} | all | samples | hook running | victim's pause | detach | proof's pause |
-|---|{rulers}---|---|---|---|---|---|
+| Python | {allocators} | all | samples | turns | hook running | victim's pause | detach | proof's pause |
+|---|{rulers}---|---|---|---|---|---|---|
 {rows}
 
 {findings}
@@ -89,9 +90,10 @@ def cycle_rows(outcomes):
             values = sorted(one["medians_ms"][name] for one in among)
             return values[len(values) // 2]
 
-        yield "| %s (%s) | %s | **%d** | %d | %.1f | %.1f | %.0f | %.1f |" % (
+        yield "| %s (%s) | %s | **%d** | %d | %d | %.1f | %.1f | %.0f | %.1f |" % (
             label, version, " | ".join("%d" % count for count in counts), sum(counts),
-            sum(one["samples"] for one in some), median("running_us"), median("attach_pause_us"),
+            sum(one["samples"] for one in some), sum(one["turns"] for one in some),
+            median("running_us"), median("attach_pause_us"),
             median("detach_us"), median("proof_pause_us"))
 
 

@@ -37,6 +37,7 @@ PACES = ((0, 4), (12, 60))
 # and attach or detach say so.
 STARTED_OVER = tuple("sleeper in %s: late" % name
                      for name in ("epoll_wait", "recv", "sigtimedwait", "io_getevents"))
+FEW = 20  # cycles in which no window need be turned to
 FIGURES = ("running_us", "attach_pause_us", "proof_pause_us", "attach_us", "detach_us")
 
 
@@ -45,7 +46,7 @@ class Outcome:
 
     def __init__(self, python, allocator):
         self.python, self.allocator = python, allocator
-        self.wanted = self.cycles = self.samples = self.unsafe = self.proofs = 0
+        self.wanted = self.cycles = self.samples = self.turns = self.unsafe = self.proofs = 0
         self.lingering = self.prolonged = 0
         self.seconds = 0.0
         self.figures = {}  # name: [median of a chunk]
@@ -57,6 +58,7 @@ class Outcome:
     def take(self, result):
         self.cycles += result["cycles"]
         self.samples += result["samples"]
+        self.turns += result["turns"]
         self.unsafe += result["unsafe_points"]
         self.proofs += result["proofs"]
         self.lingering += result["lingering"]
@@ -172,6 +174,8 @@ def wear_out(outcome, storm, deadline):
     outcome.found += new_findings(outcome, storm.ask("report"))
     if outcome.figures and not outcome.samples:
         outcome.found.append("no samples at all: what was attached?")
+    if outcome.figures and outcome.cycles > FEW and not outcome.turns:
+        outcome.found.append("no window was turned to")
 
 
 def torture(python, allocator, wanted, deadline, options):
@@ -213,10 +217,10 @@ def line_of(outcome):
                                 outcome.allocator)
     if outcome.skip:
         return "%s not run: %s" % (head, outcome.skip)
-    return "%s %5d cycles %9d samples %5d unsafe %6d proofs %3d lingering  running %5.1f ms  " \
+    return "%s %5d cycles %9d samples %6d turns %5d unsafe %6d proofs %3d lingering  running %5.1f ms  " \
            "detach %5.1f ms  maps %d->%d  rss %d->%d MiB  %4.0f s  %s" % (
-               head, outcome.cycles, outcome.samples, outcome.unsafe, outcome.proofs,
-               outcome.lingering, outcome.median_ms("running_us"), outcome.median_ms("detach_us"),
+               head, outcome.cycles, outcome.samples, outcome.turns, outcome.unsafe,
+               outcome.proofs, outcome.lingering, outcome.median_ms("running_us"), outcome.median_ms("detach_us"),
                *outcome.maps, *outcome.rss, outcome.seconds,
                "FOUND " + " | ".join(outcome.found) if outcome.found else "clean")
 
