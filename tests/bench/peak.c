@@ -15,7 +15,13 @@
 #include "proto/interval.h"
 #include "tests/bench/simulated_target.h"
 
-enum { INTERVAL = 4096, MAX_BLOCKS = 1 << 17, POLL_OPERATIONS = 1000, SITES = 4 };
+enum {
+	INTERVAL = 4096,
+	MAX_BLOCKS = 1 << 17,
+	POLL_OPERATIONS = 1000,
+	SITES = 4,
+	WINDOW_BLOCKS = 40
+};
 
 /* The heap's size over its life (0 .. 1), in parts of its plateau. */
 static double level(double at)
@@ -59,16 +65,20 @@ static const struct shape shapes[] = {
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-/* Samples that the plateau rests on, and how often its blocks are replaced. */
-static const struct {
+/* Samples that the plateau would rest on without windows, and how often its blocks are replaced;
+ * windows are open with the chance 2^-exponent. */
+static const struct size {
 	double samples, turns;
-} sizes[] = {{30, 20}, {300, 20}, {300, 100}};
+	uint32_t exponent;
+} sizes[] = {{30, 20, 0}, {300, 20, 0}, {300, 100, 0}, {600, 20, 2}};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 static struct {
 	uint64_t address[MAX_BLOCKS], bytes[MAX_BLOCKS];
 	uint32_t count;
 	double live, peak;
+	uint32_t exponent;
+	uint32_t window_ms, window_blocks; /* start of the window, and blocks that it will have */
 } heap;
 
 struct result {
@@ -76,10 +86,23 @@ struct result {
 	double covers, covers_plain;
 };
 
+static uint64_t allocate(uint32_t site, uint64_t bytes)
+{
+	if (!heap.exponent)
+		return sim_malloc(site, bytes);
+	if (heap.window_blocks-- == 0) {
+		heap.window_blocks = (uint32_t)(WINDOW_BLOCKS * (0.5 + sim_uniform()));
+		heap.window_ms += 2;
+		sim_window(heap.window_ms, heap.exponent,
+			   sim_uniform() >= ldexp(1, -(int)heap.exponent));
+	}
+	return sim_object(site, bytes);
+}
+
 static void make_block(uint32_t at)
 {
 	heap.bytes[at] = 16 + sim_random() % 200;
-	heap.address[at] = sim_malloc((uint32_t)(1 + sim_random() % SITES), heap.bytes[at]);
+	heap.address[at] = allocate((uint32_t)(1 + sim_random() % SITES), heap.bytes[at]);
 	heap.live += (double)heap.bytes[at];
 	heap.peak = fmax(heap.peak, heap.live);
 }
@@ -93,13 +116,15 @@ static void drop_block(uint32_t at)
 	heap.bytes[at] = heap.bytes[heap.count];
 }
 
-static void run_heap(const struct shape *shape, double samples, double turns)
+static void run_heap(const struct shape *shape, const struct size *size)
 {
-	double plateau = samples * INTERVAL / 115.5; /* blocks */
-	uint32_t steps = (uint32_t)(plateau * turns);
+	double plateau = size->samples * INTERVAL / 115.5; /* blocks */
+	uint32_t steps = (uint32_t)(plateau * size->turns);
 
 	heap.count = 0;
 	heap.live = heap.peak = 0;
+	heap.exponent = size->exponent;
+	heap.window_ms = heap.window_blocks = 0;
 	for (uint32_t step = 0; step < steps; step++) {
 		double wanted = plateau * shape->level((double)step / steps);
 
@@ -129,6 +154,7 @@ static void judge(struct result *result)
 	struct ma_estimate estimate = {.value = view.peak_bytes,
 				       .variance = view.peak.bytes_variance,
 				       .third = view.peak.bytes_third,
+				       .shared = view.peak.bytes_shared,
 				       .unseen = ma_heap_state_unseen(books)};
 	struct ma_interval interval =
 		ma_interval_95_of_peak(&estimate, ma_heap_state_peak_excess(books));
@@ -137,7 +163,8 @@ static void judge(struct result *result)
 	interval = ma_interval_95(&estimate);
 	result->covers_plain += interval.low <= heap.peak && heap.peak <= interval.high;
 	result->truth += heap.peak;
-	result->deviation += sqrt(heap.peak * INTERVAL);
+	result->deviation += sqrt(heap.peak * INTERVAL * ldexp(1, (int)heap.exponent) +
+				  pow(view.peak.bytes_shared, 2));
 	result->highest += highest - heap.peak;
 	result->highest_squared += pow(highest - heap.peak, 2);
 	result->corrected += view.peak_bytes - heap.peak;
@@ -190,13 +217,13 @@ int main(int argc, char **argv)
 	       "these, interval covers\n%-24s  %31s   %31s\n",
 	       seeds, "", "highest estimate", "corrected");
 	for (int size = 0; size < SIZES; size++) {
-		printf("%.0f samples at the plateau, each replaced %.0f times\n",
-		       sizes[size].samples, sizes[size].turns);
+		printf("%.0f samples at the plateau, each replaced %.0f times, 1/%u looked at\n",
+		       sizes[size].samples, sizes[size].turns, 1U << sizes[size].exponent);
 		for (int i = 0; i < SHAPES; i++) {
 			struct result result = {0};
 			for (uint32_t seed = 0; seed < seeds; seed++) {
 				sim_begin(seed, MA_MODE_SAMPLED, INTERVAL, NULL);
-				run_heap(&shapes[i], sizes[size].samples, sizes[size].turns);
+				run_heap(&shapes[i], &sizes[size]);
 				judge(&result);
 				if (sim_losses()) {
 					fprintf(stderr, "something was lost\n");

@@ -11,6 +11,9 @@
 #include "inject/hook/site.h"
 #include "inject/hook/state.h"
 #include "inject/hook/tls.h"
+#include "inject/hook/windows.h"
+
+enum { SMALL_LIMIT = 512 }; /* of pymalloc */
 
 struct ma_hook ma_hook;
 
@@ -63,6 +66,12 @@ static void *made_up_malloc(size_t bytes)
 {
 	(void)bytes;
 	return (void *)(uintptr_t)(sim.next_address += 16);
+}
+
+static void *made_up_object(void *context, size_t bytes)
+{
+	(void)context;
+	return made_up_malloc(bytes);
 }
 
 static void *made_up_realloc(void *block, size_t bytes)
@@ -118,6 +127,8 @@ void sim_begin(uint64_t seed, enum ma_mode mode, uint32_t interval_bytes,
 	ma_hook.next[MA_FN_MALLOC] = (uint64_t)(uintptr_t)(any *)made_up_malloc;
 	ma_hook.next[MA_FN_REALLOC] = (uint64_t)(uintptr_t)(any *)made_up_realloc;
 	ma_hook.next[MA_FN_FREE] = (uint64_t)(uintptr_t)(any *)made_up_free;
+	ma_hook.next[MA_FN_OBJ_MALLOC] = (uint64_t)(uintptr_t)(any *)made_up_object;
+	ma_hook.small_limit = SMALL_LIMIT;
 	sim_change_thread();
 	ma_ingest_fini(&sim.ingest);
 	ma_ingest_init(&sim.ingest, __atomic_load_n(&area->sequence, __ATOMIC_RELAXED) + 1);
@@ -134,6 +145,25 @@ void sim_change_thread(void)
 {
 	*ma_tls() = (struct ma_tls){0};
 	seed_thread();
+}
+
+void sim_window(uint32_t start_ms, uint32_t exponent, bool closed)
+{
+	sim.area->control.clock_ms = start_ms;
+	sim.area->control.window =
+		exponent ? MA_WINDOW(start_ms, exponent, closed ? MA_WINDOW_CLOSED : 0) : 0;
+	sim_free((uint64_t)(uintptr_t)made_up_malloc(1));
+}
+
+uint64_t sim_object(uint32_t site, uint64_t bytes)
+{
+	sim.site = site;
+	if (bytes > SMALL_LIMIT)
+		return (uint64_t)(uintptr_t)ma_malloc_sampled(bytes);
+	/* The word holds the interpreter's own function then. */
+	if (ma_windows_now() & MA_WINDOW_CLOSED)
+		return (uint64_t)(uintptr_t)made_up_object(NULL, bytes);
+	return (uint64_t)(uintptr_t)ma_obj_malloc_sampled(NULL, bytes);
 }
 
 uint64_t sim_malloc(uint32_t site, uint64_t bytes)

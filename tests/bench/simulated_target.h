@@ -27,7 +27,13 @@ void sim_set_interval(uint32_t interval_bytes);
 /* The thread that allocates ends, and another one takes over. */
 void sim_change_thread(void);
 
-/* Allocations at a site (1 .. MA_SITES - 1); the result is an address. */
+/* The next window of small objects (proto/area.h) has begun; start_ms: more than that of the last
+ * one. The hook turns to it as it does in a program, when something is freed. */
+void sim_window(uint32_t start_ms, uint32_t exponent, bool closed);
+
+/* Allocations at a site (1 .. MA_SITES - 1); the result is an address. An object is made through
+ * the word of Python's tables, of up to 512 bytes in windows. */
+uint64_t sim_object(uint32_t site, uint64_t bytes);
 uint64_t sim_malloc(uint32_t site, uint64_t bytes);
 uint64_t sim_realloc(uint32_t site, uint64_t address, uint64_t bytes);
 void sim_free(uint64_t address);
