@@ -344,7 +344,9 @@ uint64_t ma_session_poll(struct ma_session *session, uint64_t now_ms)
 	int before = session->ring_permille;
 	session->ring_permille = 0;
 	ma_session_ingest(session, now_ms, false);
-	adapt_polling(session, session->ring_permille);
+	int arena_permille = ma_arena_ahead_poll(&session->arena_ahead, &session->map);
+	adapt_polling(session, arena_permille > session->ring_permille ? arena_permille
+								       : session->ring_permille);
 	ma_native_scan(&session->native);
 	if (before > session->ring_permille)
 		session->ring_permille = before;

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "daemon/area_map.h"
+#include "daemon/arena_ahead.h"
 #include "daemon/governor.h"
 #include "daemon/heap_state.h"
 #include "daemon/heap_view.h"
@@ -140,6 +141,7 @@ struct ma_session {
 	uint64_t next_second_ms;
 	uint64_t next_rebuild_ms;
 	uint32_t poll_interval_ms;
+	struct ma_arena_ahead arena_ahead;
 	int ring_permille; /* largest since the governor last looked */
 	uint64_t seconds;
 	uint64_t dropped_frees; /* as of the last rebuild */

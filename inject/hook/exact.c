@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the peak costs O(1): `epoch` counts new maxima of the total. A site that is touched for the
- * first time after a maximum stores its live values of then, which are those from before the touch,
- * as its values at the peak; a site that was not touched since has them in live_* still.
- *
  * The shadow is reached over two levels (regions, directories) whose pages are taken from the arena
  * one after the other and never given back, so look-ups need no lock. The memory starts zeroed.
  */
 #include "inject/hook/exact.h"
 
-#include "inject/hook/cpu.h"
+#include "inject/hook/exact_sums.h"
 
 enum {
 	DIRECTORY_PAGES = MA_SHADOW_PAGES * sizeof(uint32_t) / MA_PAGE_BYTES,
@@ -67,20 +63,7 @@ static __attribute__((cold, noinline)) bool wait_for_lock(const struct ma_exact_
 
 static bool lock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
 {
-	uint32_t holder = 0;
-
-	if (__builtin_expect(__atomic_compare_exchange_n(&heap->state->lock, &holder, caller.tid,
-							 false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED),
-			     1))
-		return true;
-	return wait_for_lock(heap, caller);
-}
-
-static void unlock(const struct ma_exact_heap *heap, struct ma_exact_caller caller)
-{
-	/* The lock may have been taken over from us. */
-	if (__atomic_load_n(&heap->state->lock, __ATOMIC_RELAXED) == caller.tid)
-		__atomic_store_n(&heap->state->lock, 0, __ATOMIC_RELEASE);
+	return ma_exact_try_lock(heap, caller.tid) || wait_for_lock(heap, caller);
 }
 
 static void *arena_page(const struct ma_exact_heap *heap, uint32_t page, uint32_t pages)
@@ -145,64 +128,6 @@ static uint64_t shadow_size(const struct ma_shadow *shadow)
 	return shadow->size_low | (uint64_t)shadow->size_high << 32;
 }
 
-/* Must precede each change of a site's live values. Under the lock. */
-static void keep_peak(const struct ma_exact *state, struct ma_exact_site *site)
-{
-	if (site->epoch == state->epoch)
-		return;
-	site->peak_bytes = site->live_bytes;
-	site->peak_count = site->live_count;
-	__atomic_store_n(&site->epoch, state->epoch, __ATOMIC_RELEASE);
-}
-
-static inline __attribute__((always_inline)) void site_shrink(struct ma_exact *state, uint32_t id,
-							      uint64_t bytes)
-{
-	struct ma_exact_site *site = &state->sites[id % MA_SITES];
-
-	keep_peak(state, site);
-	ma_cpu_add(&site->live_bytes, -bytes);
-	ma_cpu_add(&site->live_count, (uint64_t)-1);
-	ma_cpu_add(&state->live_bytes, -bytes);
-	ma_cpu_add(&state->live_count, (uint64_t)-1);
-}
-
-static inline __attribute__((always_inline)) void
-site_grow(struct ma_exact *state, const struct ma_exact_block *block, bool is_new)
-{
-	struct ma_exact_site *site = &state->sites[block->site % MA_SITES];
-
-	keep_peak(state, site);
-	if (is_new) {
-		if (!site->allocated_count)
-			site->first_ms = block->birth_ms;
-		site->last_ms = block->birth_ms;
-		ma_cpu_add(&site->allocated_bytes, block->size_bytes);
-		ma_cpu_add(&site->allocated_count, 1);
-		ma_cpu_add(&state->allocated_bytes, block->size_bytes);
-		ma_cpu_add(&state->allocated_count, 1);
-	}
-	ma_cpu_add(&site->live_bytes, block->size_bytes);
-	ma_cpu_add(&site->live_count, 1);
-	ma_cpu_add(&state->live_bytes, block->size_bytes);
-	ma_cpu_add(&state->live_count, 1);
-	if (state->live_bytes <= state->peak_bytes)
-		return;
-	__atomic_store_n(&state->peak_bytes, state->live_bytes, __ATOMIC_RELAXED);
-	state->peak_count = state->live_count;
-	state->peak_ms = block->birth_ms;
-	ma_cpu_add(&state->epoch, 1);
-}
-
-static inline __attribute__((always_inline)) void shadow_fill(struct ma_shadow *shadow,
-							      const struct ma_exact_block *block)
-{
-	shadow->size_low = (uint32_t)block->size_bytes;
-	shadow->size_high = (uint16_t)(block->size_bytes >> 32);
-	shadow->birth_ms = block->birth_ms;
-	__atomic_store_n(&shadow->site, block->site, __ATOMIC_RELEASE);
-}
-
 /* Under the lock. */
 static inline __attribute__((always_inline)) bool enter(const struct ma_exact_heap *heap,
 							uint64_t address, struct ma_shadow *shadow,
@@ -214,11 +139,11 @@ static inline __attribute__((always_inline)) bool enter(const struct ma_exact_he
 	if (__builtin_expect(!shadow, 0))
 		return false;
 	if (__builtin_expect(shadow->site != 0, 0)) {
-		site_shrink(heap->state, shadow->site, shadow_size(shadow));
+		ma_exact_shrink(heap->state, shadow->site, shadow_size(shadow));
 		ma_cpu_add(&heap->counters->implicit_frees, 1);
 	}
-	shadow_fill(shadow, block);
-	site_grow(heap->state, block, is_new);
+	ma_exact_fill(shadow, block);
+	ma_exact_grow(heap->state, block, is_new);
 	return true;
 }
 
@@ -232,7 +157,7 @@ bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller 
 	entered = enter(heap, address, shadow, &block, true);
 	if (entered)
 		ma_cpu_add(&heap->counters->samples, 1);
-	unlock(heap, caller);
+	ma_exact_unlock(heap, caller.tid);
 	return entered;
 }
 
@@ -247,10 +172,8 @@ bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller call
 {
 	if (!lock(heap, caller))
 		return false;
-	__atomic_store_n(&shadow->site, 0, __ATOMIC_RELEASE);
-	site_shrink(heap->state, block->site, block->size_bytes);
-	ma_cpu_add(&heap->counters->sample_frees, 1);
-	unlock(heap, caller);
+	ma_exact_remove(heap, shadow, block);
+	ma_exact_unlock(heap, caller.tid);
 	return true;
 }
 
@@ -264,6 +187,6 @@ bool ma_exact_put_back(const struct ma_exact_heap *heap, struct ma_exact_caller 
 	entered = enter(heap, address, ma_exact_shadow(heap, address), taken, false);
 	if (entered)
 		ma_cpu_add(&heap->counters->sample_frees, (uint64_t)-1);
-	unlock(heap, caller);
+	ma_exact_unlock(heap, caller.tid);
 	return entered;
 }

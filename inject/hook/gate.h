@@ -85,6 +85,29 @@ static inline __attribute__((always_inline)) void ma_gate_end(const struct ma_vi
 		visit->tls->inside = 0;
 }
 
+/*
+ * Begins a visit as most are, where the gate is open: nothing of this thread is at work, and its
+ * state is set up. NULL: it is not so, and nothing has begun; ma_gate_begin says what it is. The
+ * thread's id is in the state. Ends with ma_gate_end_plain.
+ */
+static inline __attribute__((always_inline)) struct ma_tls *ma_gate_begin_plain(void)
+{
+	struct ma_tls *tls = ma_tls();
+	uint64_t thread = ma_cpu_thread_pointer();
+
+	if (ma_tls_is_shared(tls) || tls->inside || tls->generation != ma_hook.generation ||
+	    tls->tid != *(const uint32_t *)(thread + ma_hook.tid_offset))
+		return NULL;
+	tls->inside = ma_cpu_stack_pointer();
+	tls->refused = 0;
+	return tls;
+}
+
+static inline __attribute__((always_inline)) void ma_gate_end_plain(struct ma_tls *tls)
+{
+	tls->inside = 0;
+}
+
 /* Is recording switched on, and the daemon alive? Says so in counters.fault when that changes. */
 MA_HIDDEN bool ma_gate_wanted(void);
 

@@ -12,21 +12,8 @@
  */
 #include "inject/hook/path.h"
 
-#include "inject/hook/cpu.h"
-#include "inject/hook/frame_look.h"
+#include "inject/hook/path_quick.h"
 #include "inject/hook/tables.h"
-
-/*
- * Kind of a step. From 3.11 on it depends on a frame's owner, too, whether the frame is left out:
- * it is compared where it did, and with generators, whose frames never are. Whether a call of the
- * interpreter loop begins there is told by is_entry in 3.11; else by the frame further out.
- */
-enum {
-	KIND_OWNER = 1 << 8,    /* the low byte is the owner, and must be the same */
-	KIND_LEFT_OUT = 1 << 9, /* runs no Python code */
-	KIND_ENTRY = 1 << 10,   /* its word says so */
-	KIND_IS_ENTRY = 16,     /* where 3.11's is_entry is; it must be the same, too */
-};
 
 /* Frames compared between two looks at whether the interpreter shuts down. */
 enum { FRAMES_A_LOOK = 16 };
@@ -34,26 +21,6 @@ enum { FRAMES_A_LOOK = 16 };
 static uint16_t *find_slot(struct ma_path *path, uint64_t frame)
 {
 	return &path->find[(frame >> 3 ^ frame >> 13) % MA_PATH_FIND];
-}
-
-static bool is_finalizing(const struct ma_path_guide *guide)
-{
-	const uint64_t *word =
-		ma_py_at(guide->config->py_runtime + guide->config->layout.runtime_finalizing);
-
-	return __atomic_load_n(word, __ATOMIC_RELAXED) != 0;
-}
-
-/* Is the frame of this step, which is on the stack, where it was? Its code tells nothing that an
- * instruction's address does not, from 3.11 on. */
-static inline __attribute__((always_inline)) bool is_there(const struct ma_py_layout *layout,
-							   bool objects, const struct ma_step *step)
-{
-	if (objects)
-		return ma_py_int(step->frame, layout->frame_position) == step->position &&
-		       ma_py_word(step->frame, layout->frame_code) == step->code;
-	return ma_py_word(step->frame, layout->frame_position) == step->position &&
-	       (!step->kind || ma_py_byte(step->frame, layout->frame_owner) == (uint8_t)step->kind);
 }
 
 /* Of an interpreter frame. */
@@ -64,12 +31,12 @@ static uint32_t kind_of(const struct ma_py_layout *layout, uint64_t frame,
 	uint32_t kind = 0;
 
 	if (layout->frame_is_entry != MA_PY_ABSENT)
-		kind = (uint32_t)ma_py_byte(frame, layout->frame_is_entry) << KIND_IS_ENTRY;
+		kind = (uint32_t)ma_py_byte(frame, layout->frame_is_entry) << MA_KIND_IS_ENTRY;
 	if (!place->code)
-		return kind | KIND_LEFT_OUT | KIND_OWNER | owner;
+		return kind | MA_KIND_LEFT_OUT | MA_KIND_OWNER | owner;
 	if (owner == layout->owner_generator)
-		kind |= KIND_OWNER | owner;
-	return kind | (place->entry ? KIND_ENTRY : 0);
+		kind |= MA_KIND_OWNER | owner;
+	return kind | (place->entry ? MA_KIND_ENTRY : 0);
 }
 
 /* A frame that is not in the path. False: it is nothing that a path can hold. */
@@ -80,19 +47,18 @@ static inline __attribute__((always_inline)) bool look(const struct ma_path_guid
 	const struct ma_py_layout *layout = &guide->config->layout;
 	struct ma_place place;
 
-	if (is_finalizing(guide) || !ma_look_at_frame(layout, objects, frame, &place))
+	if (ma_path_is_finalizing(guide) || !ma_look_at_frame(layout, objects, frame, &place))
 		return false;
 	*previous = place.previous;
 	*step = (struct ma_step){
 		.frame = frame,
-		.position = objects ? ma_py_int(frame, layout->frame_position)
-				    : ma_py_word(frame, layout->frame_position),
+		.position = ma_path_position(layout, objects, frame),
 		.code = place.code,
 	};
 	if (!objects)
 		step->kind = kind_of(layout, frame, &place);
 	else if (place.entry)
-		step->kind = KIND_ENTRY;
+		step->kind = MA_KIND_ENTRY;
 	if (!place.code)
 		return true;
 	step->node = ma_codes_find(&guide->area->tables, place.code);
@@ -110,7 +76,7 @@ static uint64_t word_of(const struct ma_py_layout *layout, bool objects, const s
 	else
 		offset = (int64_t)(step->position - step->code - layout->code_instructions);
 	return MA_FRAME(step->node, offset < 0 ? 0 : offset) |
-	       (step->kind & KIND_ENTRY ? MA_FRAME_ENTRY : 0);
+	       (step->kind & MA_KIND_ENTRY ? MA_FRAME_ENTRY : 0);
 }
 
 /* Appends the steps that lie at the end of the room, outermost first. */
@@ -125,7 +91,7 @@ static inline __attribute__((always_inline)) void append(const struct ma_path_gu
 		struct ma_step *step = &path->steps[count];
 
 		*step = path->steps[from];
-		if (!(step->kind & KIND_LEFT_OUT))
+		if (!(step->kind & MA_KIND_LEFT_OUT))
 			node = ma_call_tree_child(guide->tree, node,
 						  word_of(&guide->config->layout, objects, step));
 		step->node = node;
@@ -161,12 +127,12 @@ is_same_outside(const struct ma_path_guide *guide, bool objects, struct ma_path 
 	const struct ma_step *step = &path->steps[at];
 
 	for (; step > path->steps && left; step--) {
-		if (left % FRAMES_A_LOOK == 0 && is_finalizing(guide))
+		if (left % FRAMES_A_LOOK == 0 && ma_path_is_finalizing(guide))
 			return false;
 		/* To go on in a generator can take less than a call. */
-		left -= !(step->kind & KIND_OWNER);
+		left -= !(step->kind & MA_KIND_OWNER);
 		if (ma_py_word(step->frame, layout->frame_previous) != step[-1].frame ||
-		    !is_there(layout, objects, step - 1))
+		    !ma_path_is_there(layout, objects, step - 1))
 			return false;
 	}
 	/* From now on: what was just done is no time that Python had. */
@@ -202,7 +168,7 @@ static inline __attribute__((always_inline)) uint32_t follow(const struct ma_pat
 
 	while (frame) {
 		at = step_of(path, frame, known);
-		if (at < known && is_there(layout, objects, &path->steps[at])) {
+		if (at < known && ma_path_is_there(layout, objects, &path->steps[at])) {
 			if (!is_same_outside(guide, objects, path, at))
 				return 0;
 			append(guide, objects, path, at + 1, fresh);
@@ -251,4 +217,28 @@ bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	path->count = known;
 	return known != 0;
+}
+
+void ma_path_keep_turn(const struct ma_path_guide *guide, struct ma_path *path)
+{
+	const struct ma_py_layout *layout = &guide->config->layout;
+	const struct ma_step *step = &path->steps[path->count - 1];
+	struct ma_turn *turn = ma_path_turn(path, step->position);
+
+	if (step->kind & MA_KIND_LEFT_OUT)
+		return;
+	/* Who is thrown out of here leaves none. */
+	turn->parent = MA_CALL_NONE;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	turn->position = step->position;
+	turn->code = step->code;
+	turn->generation = path->generation;
+	turn->node = step->node;
+	turn->kind = step->kind;
+	if (!ma_frames_are_objects(layout))
+		turn->owner = ma_py_byte(step->frame, layout->frame_owner);
+	for (uint32_t i = 0; i < MA_CALL_DOMAINS; i++)
+		turn->site[i] = path->site[i];
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	turn->parent = ma_path_parent(path);
 }

@@ -30,6 +30,7 @@
 enum {
 	MA_PATH_ALWAYS = 16, /* frames that are always compared */
 	MA_PATH_FIND = 1024,
+	MA_PATH_TURNS = 64,
 };
 
 /* Nanoseconds: less than any call of Python code and its return take in this version. */
@@ -43,7 +44,19 @@ struct ma_step {
 	uint64_t position; /* the word, or before 3.11 the int, that says where it is */
 	uint64_t code;     /* its code object, or what it holds instead */
 	uint32_t node;     /* of the stack up to here; while the step is new, the code's id */
-	uint32_t kind;     /* what else must be the same, see path.c */
+	uint32_t kind;     /* what else must be the same, see path_quick.h */
+};
+
+/* Where an innermost frame was, not long ago; see path_quick.h. */
+struct ma_turn {
+	uint64_t position;   /* as in struct ma_step */
+	uint64_t code;       /* the same */
+	uint64_t generation; /* of the code map */
+	uint32_t parent;     /* node of the frames outside of it; MA_CALL_NONE = no turn is here */
+	uint32_t node;       /* with it */
+	uint32_t kind;
+	uint32_t owner; /* of its frame */
+	uint32_t site[MA_CALL_DOMAINS];
 };
 
 struct ma_path {
@@ -54,8 +67,9 @@ struct ma_path {
 	uint32_t count;      /* steps; 0 = nothing is known */
 	uint32_t bare;       /* 1: the thread has no Python frame */
 	uint32_t site_node;  /* node, or MA_CALL_ROOT for a bare thread, that asked last */
-	uint32_t site[MA_CALL_DOMAINS]; /* its sites, by domain from 1; or 0 */
-	uint16_t find[MA_PATH_FIND];    /* hash of a frame's address -> its step, or another */
+	uint32_t site[MA_CALL_DOMAINS];      /* its sites, by domain from 1; or 0 */
+	uint16_t find[MA_PATH_FIND];         /* hash of a frame's address -> its step, or another */
+	struct ma_turn turns[MA_PATH_TURNS]; /* by hash of the position */
 	struct ma_step steps[MA_MAX_PYTHON_FRAMES];
 };
 

@@ -2,9 +2,14 @@
 /*
  * Exact mode's paths: every allocation is given a site and entered into the shadow. Between looks
  * at lease and switch, one each MA_RECHECK_BYTES, the thread's `interval` says whether it records.
+ *
+ * An allocation and a free have a plain way each, for where all is as it mostly is: nothing else of
+ * the thread at work, the lock free, the shadow there. It leaves as soon as something is not so,
+ * before anything was changed, and the whole way is gone from its beginning.
  */
 #include "inject/hook/record.h"
 
+#include "inject/hook/exact_sums.h"
 #include "inject/hook/filter.h"
 #include "inject/hook/gate.h"
 #include "inject/hook/ring.h"
@@ -18,20 +23,26 @@ enum {
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-ALWAYS_INLINE bool enter(struct ma_visit *visit)
+/* Counts a visit; false for the one that is to be timed. */
+ALWAYS_INLINE bool is_untimed(void)
 {
 	uint8_t untimed = ma_tls()->untimed;
 
 	ma_tls()->untimed = (uint8_t)((untimed + 1) % TIMED_EVERY);
-	return ma_gate_begin(visit, untimed == 0);
+	return untimed != 0;
 }
 
-ALWAYS_INLINE void leave(struct ma_visit *visit)
+/* A visit that is timed all the way, and does not count itself meanwhile. */
+static uint64_t begin_timed(void)
+{
+	ma_tls()->untimed = TIMED_EVERY;
+	return ma_cpu_ticks();
+}
+
+static void end_timed(uint64_t ticks)
 {
 	/* One timed visit stands for all: move its beginning back by what the others take. */
-	if (__builtin_expect(visit->ticks != 0, 0))
-		visit->ticks -= (ma_cpu_ticks() - visit->ticks) * (TIMED_EVERY - 1);
-	ma_gate_end(visit);
+	ma_gate_count(ticks - (ma_cpu_ticks() - ticks) * (TIMED_EVERY - 1));
 }
 
 static struct ma_exact_caller caller_of(const struct ma_visit *visit)
@@ -85,7 +96,8 @@ ALWAYS_INLINE uint32_t site_now(const struct ma_visit *visit, enum ma_domain dom
 	return learn_site(visit->tid, slot, visit->left_behind, domain);
 }
 
-void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
+static __attribute__((noinline)) void *record_whole(void *block, size_t bytes,
+						    enum ma_domain domain)
 {
 	struct ma_exact_block made = {.size_bytes = ma_counted_bytes(bytes)};
 	uint64_t address = (uint64_t)(uintptr_t)block;
@@ -93,11 +105,9 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 	struct ma_visit visit;
 	bool entered = true;
 
-	if (!block || !enter(&visit))
+	if (!ma_gate_begin(&visit, false))
 		return block;
-	/* Mostly a line of memory of its own: it comes while the site is looked for. */
 	shadow = ma_exact_shadow(&ma_hook.exact, address);
-	__builtin_prefetch(shadow, 1);
 	if (__builtin_expect(visit.nested, 0)) {
 		entered = !ma_tls_is_shared(visit.tls);
 	} else if (is_recording(visit.tls, made.size_bytes)) {
@@ -108,7 +118,62 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 	}
 	if (!entered)
 		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
-	leave(&visit);
+	ma_gate_end(&visit);
+	return block;
+}
+
+static __attribute__((noinline)) void *record_timed(void *block, size_t bytes,
+						    enum ma_domain domain)
+{
+	uint64_t ticks = begin_timed();
+
+	ma_record_exact(block, bytes, domain);
+	end_timed(ticks);
+	return block;
+}
+
+/* Enters where that is more than a few additions: the lock is taken, or the shadow not as usual. */
+static __attribute__((noinline)) void enter_anyhow(const struct ma_tls *tls, const void *block,
+						   struct ma_shadow *shadow,
+						   struct ma_exact_block made)
+{
+	struct ma_exact_caller caller = {.tid = tls->tid};
+
+	if (!ma_exact_enter_at(&ma_hook.exact, caller, (uint64_t)(uintptr_t)block, shadow, made))
+		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
+}
+
+void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
+{
+	struct ma_exact_block made = {.size_bytes = ma_counted_bytes(bytes)};
+	struct ma_shadow *shadow;
+	struct ma_tls *tls;
+
+	if (!block || !ma_gate_on())
+		return block;
+	if (__builtin_expect(!is_untimed(), 0))
+		return record_timed(block, bytes, domain);
+	tls = ma_gate_begin_plain();
+	if (__builtin_expect(!tls, 0))
+		return record_whole(block, bytes, domain);
+	/* Mostly a line of memory of its own: it comes while the site is looked for. */
+	shadow = ma_exact_shadow(&ma_hook.exact, (uint64_t)(uintptr_t)block);
+	__builtin_prefetch(shadow, 1);
+	if (__builtin_expect(tls->left >= made.size_bytes && tls->interval, 1))
+		made.site = ma_hook_site_known((uint8_t)domain, tls->slot);
+	if (__builtin_expect(!made.site, 0)) {
+		ma_gate_end_plain(tls);
+		return record_whole(block, bytes, domain);
+	}
+	tls->left -= made.size_bytes;
+	made.birth_ms = ma_clock_ms();
+	if (__builtin_expect(shadow && ma_exact_try_add(&ma_hook.exact, tls->tid, shadow, &made),
+			     1)) {
+		ma_gate_end_plain(tls);
+		return block;
+	}
+	enter_anyhow(tls, block, shadow, made);
+	ma_gate_end_plain(tls);
 	return block;
 }
 
@@ -119,7 +184,8 @@ ALWAYS_INLINE bool is_of(const struct ma_exact_block *block, uint32_t layers)
 }
 
 /* Takes a block out of these layers. All but the change itself can be known without the lock. */
-ALWAYS_INLINE bool take(const void *block, uint32_t layers, struct ma_exact_block *found)
+static __attribute__((noinline)) bool take(const void *block, uint32_t layers,
+					   struct ma_exact_block *found)
 {
 	uint64_t address = (uint64_t)(uintptr_t)block;
 	struct ma_shadow *shadow;
@@ -131,20 +197,28 @@ ALWAYS_INLINE bool take(const void *block, uint32_t layers, struct ma_exact_bloc
 	if (ma_filter_may_hold(ma_hook.area, address))
 		ma_hook_code_freed(address);
 	shadow = ma_exact_find(&ma_hook.exact, address, found);
-	if (!shadow || !is_of(found, layers) || !enter(&visit))
+	if (!shadow || !is_of(found, layers) || !ma_gate_begin(&visit, false))
 		return false;
 	taken = ma_exact_take(&ma_hook.exact, caller_of(&visit), shadow, found);
 	if (!taken)
 		ma_counter_add(&ma_hook.area->counters.dropped_frees, 1);
-	leave(&visit);
+	ma_gate_end(&visit);
 	return taken;
 }
 
 bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
 {
 	struct ma_exact_block found;
+	uint64_t ticks;
+	bool is_in;
 
-	if (!take(block, layers, &found))
+	if (!block || !ma_gate_on())
+		return false;
+	ticks = is_untimed() ? 0 : begin_timed();
+	is_in = take(block, layers, &found);
+	if (ticks)
+		end_timed(ticks);
+	if (!is_in)
 		return false;
 	*taken = (struct ma_taken){
 		.size_bytes = found.size_bytes,
@@ -155,11 +229,49 @@ bool ma_record_take_exact(void *block, uint32_t layers, struct ma_taken *taken)
 	return true;
 }
 
-void *ma_record_free_exact(void *block)
+static __attribute__((noinline)) void *free_whole(void *block)
 {
 	struct ma_exact_block found;
 
 	take(block, MA_LAYER_ANY, &found);
+	return block;
+}
+
+static __attribute__((noinline)) void *free_timed(void *block)
+{
+	uint64_t ticks = begin_timed();
+
+	ma_record_free_exact(block);
+	end_timed(ticks);
+	return block;
+}
+
+void *ma_record_free_exact(void *block)
+{
+	uint64_t address = (uint64_t)(uintptr_t)block;
+	struct ma_exact_block found;
+	struct ma_shadow *shadow;
+	struct ma_tls *tls;
+
+	if (!block || !ma_gate_on())
+		return block;
+	if (__builtin_expect(ma_filter_may_hold(ma_hook.area, address), 0))
+		return free_whole(block);
+	shadow = ma_exact_find(&ma_hook.exact, address, &found);
+	if (!shadow)
+		return block;
+	if (__builtin_expect(!is_untimed(), 0))
+		return free_timed(block);
+	tls = ma_gate_begin_plain();
+	if (__builtin_expect(!tls, 0))
+		return free_whole(block);
+	if (__builtin_expect(!ma_exact_try_lock(&ma_hook.exact, tls->tid), 0)) {
+		ma_gate_end_plain(tls);
+		return free_whole(block);
+	}
+	ma_exact_remove(&ma_hook.exact, shadow, &found);
+	ma_exact_unlock(&ma_hook.exact, tls->tid);
+	ma_gate_end_plain(tls);
 	return block;
 }
 
@@ -172,10 +284,10 @@ void ma_record_back_exact(const void *block, const struct ma_taken *taken)
 	};
 	struct ma_visit visit;
 
-	if (!enter(&visit))
+	if (!ma_gate_begin(&visit, false))
 		return;
 	if (!ma_exact_put_back(&ma_hook.exact, caller_of(&visit), (uint64_t)(uintptr_t)block,
 			       &back))
 		ma_counter_add(&ma_hook.area->counters.dropped_allocs, 1);
-	leave(&visit);
+	ma_gate_end(&visit);
 }

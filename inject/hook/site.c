@@ -6,6 +6,7 @@
 #include "inject/hook/site.h"
 #include "inject/hook/cpu.h"
 #include "inject/hook/filter.h"
+#include "inject/hook/path_quick.h"
 #include "inject/hook/python_memory.h"
 #include "inject/hook/tables.h"
 #include "inject/hook/unwind.h"
@@ -148,13 +149,12 @@ static __attribute__((noinline)) uint32_t change_site(struct ma_path *path, uint
 	return path->site[domain - 1];
 }
 
-uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
+/* ma_hook_site_known, of a path that has changed. */
+static __attribute__((noinline)) uint32_t follow_site(struct ma_path *path, uint8_t domain,
+						      uint8_t thread_slot)
 {
-	struct ma_path *path = path_of(thread_slot);
-	uint32_t node;
+	uint32_t node, found;
 
-	if (!path)
-		return 0;
 	if (ma_path_follow(&site.guide, path)) {
 		node = ma_path_node(path);
 		if (node == MA_CALL_NONE || node == MA_CALL_ROOT)
@@ -166,7 +166,39 @@ uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
 	}
 	if (path->site_node == node && path->site[domain - 1])
 		return path->site[domain - 1];
-	return change_site(path, node, domain, thread_slot);
+	found = change_site(path, node, domain, thread_slot);
+	if (found && node != MA_CALL_ROOT)
+		ma_path_keep_turn(&site.guide, path);
+	return found;
+}
+
+/* Where no word tells who holds the GIL, from 3.12 on: asks as the walk does. */
+static __attribute__((noinline)) uint32_t ask_site(struct ma_path *path, uint8_t domain,
+						   uint8_t thread_slot)
+{
+	uint32_t found = 0, flags = 0;
+	uint64_t state;
+
+	if (ma_path_is_quick(&site.guide, path) &&
+	    ma_frames_innermost(site.config, &state, &flags) && state == path->state)
+		found = ma_path_quick_site(&site.guide, false, path, domain);
+	return found ? found : follow_site(path, domain, thread_slot);
+}
+
+uint32_t ma_hook_site_known(uint8_t domain, uint8_t thread_slot)
+{
+	struct ma_path *path = path_of(thread_slot);
+	uint32_t found = 0;
+
+	if (!path)
+		return 0;
+	if (site.config->layout.runtime_gil_holder == MA_PY_ABSENT)
+		return ask_site(path, domain, thread_slot);
+	if (ma_path_is_quick(&site.guide, path) && ma_path_holds_gil(&site.guide, path))
+		found = ma_frames_are_objects(&site.config->layout)
+				? ma_path_quick_site(&site.guide, true, path, domain)
+				: ma_path_quick_site(&site.guide, false, path, domain);
+	return found ? found : follow_site(path, domain, thread_slot);
 }
 
 uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_slot)

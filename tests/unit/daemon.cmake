@@ -12,6 +12,7 @@ ma_unit_test(live_set SOURCES test_live_set.c fake_area.c LIBS ma_daemon Threads
 ma_unit_test(governor SOURCES test_governor.c LIBS ma_daemon)
 ma_unit_test(windows SOURCES test_windows.c LIBS ma_daemon)
 ma_unit_test(area_map SOURCES test_area_map.c fake_area.c LIBS ma_daemon)
+ma_unit_test(arena_ahead SOURCES test_arena_ahead.c fake_area.c LIBS ma_daemon)
 ma_unit_test(session SOURCES test_session.c fake_target.c fake_area.c LIBS ma_daemon m)
 ma_unit_test(daemon SOURCES test_daemon.c fake_target.c fake_area.c LIBS ma_daemon m)
 ma_unit_test(threads SOURCES test_threads.c LIBS ma_daemon Threads::Threads)
