@@ -119,7 +119,7 @@ static bool measure(struct ma_governor *governor, const struct ma_governor_input
 	double cycles = (double)(input->tsc - last->tsc);
 	/* The counters are the target's: a step back is nonsense and counts as nothing. */
 	double slow = input->slow_cycles >= last->slow_cycles
-			      ? (double)(input->slow_cycles - last->slow_cycles) / cycles
+			      ? (input->slow_cycles - last->slow_cycles) / cycles
 			      : 0;
 	double operations = fmax(0, input->operations - last->operations);
 	double windowed = fmin(operations, fmax(0, input->windowed - last->windowed));

@@ -289,7 +289,7 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 	struct ma_governor_input input = {
 		.now_ms = now_ms,
 		.tsc = ma_clock_tsc(),
-		.slow_cycles = counters.slow_cycles,
+		.slow_cycles = MA_SLOW_PATH_TIMES * (double)counters.slow_cycles,
 		.operations = operations(session, &total),
 		.windowed = windowed_operations(session),
 		.ring_permille = session->ring_permille,
@@ -300,6 +300,7 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 	if (session->map.ident.mode == MA_MODE_EXACT) {
 		session->governor.fixed = true;
 		input.operations = 0;
+		input.slow_cycles = (double)counters.slow_cycles;
 	}
 	session->ring_permille = 0;
 	if (ma_governor_tick(&session->governor, &input))

@@ -17,7 +17,8 @@ static bool take(uint64_t mine)
 {
 	uint64_t holder = __atomic_load_n(&ma_hook.turning, __ATOMIC_RELAXED);
 
-	if (holder == STOPPED || (holder && mine - holder < LEFT_BEHIND_TICKS))
+	/* It may have taken it after we looked at the clock. */
+	if (holder == STOPPED || (holder && (int64_t)(mine - holder) < LEFT_BEHIND_TICKS))
 		return false;
 	return __atomic_compare_exchange_n(&ma_hook.turning, &holder, mine, false, __ATOMIC_ACQUIRE,
 					   __ATOMIC_RELAXED);

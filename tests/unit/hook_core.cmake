@@ -23,7 +23,8 @@ ma_unit_test(hook_exact SOURCES test_hook_exact.c LIBS ma_hook_core_0 Threads::T
 ma_unit_test(hook_pass SOURCES test_hook_pass.c LIBS ma_hook_core_0)
 ma_unit_test(hook_entries SOURCES test_hook_entries.c hook_fake.c LIBS ma_hook_core_0 ma_proto)
 ma_unit_test(hook_promote SOURCES test_hook_promote.c hook_fake.c LIBS ma_hook_core_0 ma_proto)
-ma_unit_test(hook_windows SOURCES test_hook_windows.c hook_fake.c LIBS ma_hook_core_0 ma_proto)
+ma_unit_test(hook_windows SOURCES test_hook_windows.c hook_fake.c
+  LIBS ma_hook_core_0 ma_proto Threads::Threads)
 ma_unit_test(hook_entries_slots SOURCES test_hook_entries.c hook_fake.c LIBS ma_hook_core_1 ma_proto)
 
 # What several threads touch at once, under the thread sanitizer.

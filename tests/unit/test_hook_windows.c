@@ -3,6 +3,8 @@
  * Random windows in the hook: a made-up table of Python's whose word for malloc changes when the
  * program frees, records that carry the window, and nothing in them of what passed by.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -184,6 +186,9 @@ static void test_one_at_a_time(void **state)
 	ma_free_sampled(NULL);
 	check_tables(true);
 	assert_true(ma_windows_are_due());
+	ma_hook.turning += 1 << 20; /* it began after we looked at the clock */
+	ma_free_sampled(NULL);
+	check_tables(true);
 	ma_hook.turning -= UINT64_C(1) << 31;
 	ma_free_sampled(NULL);
 	check_tables(false);
@@ -204,6 +209,58 @@ static void test_stop(void **state)
 	check_tables(true);
 }
 
+enum { THREADS = 3, WINDOWS = 20000 };
+
+static bool done;
+
+static void *free_all_the_time(void *turned)
+{
+	uint64_t seen = 0;
+
+	while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
+		uint64_t now = ma_windows_now();
+
+		*(uint64_t *)turned += now != seen;
+		seen = now;
+		ma_free_sampled(NULL);
+	}
+	return NULL;
+}
+
+/* Many threads free while windows go by: the tables hold one of two words, and in the end the last
+ * window's. */
+static void test_threads(void **state)
+{
+	pthread_t thread[THREADS];
+	uint64_t turned[THREADS] = {0};
+
+	(void)state;
+	done = false;
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, free_all_the_time, &turned[i]),
+				 0);
+	for (uint32_t i = 1; i <= WINDOWS; i++) {
+		uint64_t word;
+
+		want(i, 1, i % 3 == 0);
+		if (i % 64 == 0)
+			sched_yield();
+		word = __atomic_load_n(&obj_table[WORD_MALLOC], __ATOMIC_RELAXED);
+		assert_true(word == ma_thunk_address(MA_FN_OBJ_MALLOC) ||
+			    word == address_of(py_malloc));
+	}
+	__atomic_store_n(&done, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	assert_true(turned[0] + turned[1] + turned[2] > 0);
+	for (uint64_t closed = 0; closed < 2; closed++) {
+		want(WINDOWS + 1, 1, closed);
+		ma_free_sampled(NULL);
+		check_tables(!closed);
+		assert_int_equal(ma_hook.turning, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup(test_foreign_words, begin),
 		cmocka_unit_test_setup(test_gate_closed, begin),
 		cmocka_unit_test_setup(test_one_at_a_time, begin),
+		cmocka_unit_test_setup(test_threads, begin),
 		cmocka_unit_test_setup(test_stop, begin),
 	};
 
