@@ -106,6 +106,11 @@ static void remember(struct ma_governor *governor, const struct ma_governor_inpu
 	ma_cost_history_add(&governor->history, &span);
 }
 
+static double part_of(uint64_t some, uint64_t all)
+{
+	return some < all ? (double)some / (double)all : all > 0;
+}
+
 /* Returns whether a new figure was made. */
 static bool measure(struct ma_governor *governor, const struct ma_governor_input *input)
 {
@@ -131,6 +136,8 @@ static bool measure(struct ma_governor *governor, const struct ma_governor_input
 	governor->windowed_ratio += share * (windowed * each - governor->windowed_ratio);
 	governor->newest_slow_ratio = slow;
 	governor->newest_windowed_ratio = windowed * each;
+	governor->windowed_part = part_of(input->windowed_samples - last->windowed_samples,
+					  input->samples - last->samples);
 	governor->known = true;
 	remember(governor, input, slow, fast, operations);
 	*last = *input;
@@ -190,12 +197,16 @@ static uint32_t exponent_for(const struct ma_governor *governor, double windowed
 	return exponent;
 }
 
+/* Sampling in windows gets dearer or cheaper with them: R is judged by what it will cost. */
 static void set_exponent(struct ma_governor *governor, uint32_t exponent, uint64_t now_ms)
 {
-	governor->fast_ratio -= open_part(governor) * governor->windowed_ratio;
+	double others = governor->fast_ratio - open_part(governor) * governor->windowed_ratio;
+	double times = ldexp(1, (int)governor->exponent - (int)exponent);
+	double slow = 1 - governor->windowed_part + governor->windowed_part * times;
 	governor->exponent = exponent;
-	governor->fast_ratio =
-		fmax(0, governor->fast_ratio) + open_part(governor) * governor->windowed_ratio;
+	governor->fast_ratio = fmax(0, others) + open_part(governor) * governor->windowed_ratio;
+	governor->slow_ratio *= slow;
+	governor->newest_slow_ratio *= slow;
 	if (exponent > governor->max_exponent)
 		governor->max_exponent = exponent;
 	governor->was_wide = false;

@@ -43,9 +43,11 @@ enum {
 struct ma_governor_input {
 	uint64_t now_ms;
 	uint64_t tsc;
-	double slow_cycles;  /* that the slow path cost */
-	double operations;   /* allocations and frees, estimated, in windows that are closed too */
-	double windowed;     /* those of them that pass by while a window is closed */
+	double slow_cycles; /* that the slow path cost */
+	double operations;  /* allocations and frees, estimated, in windows that are closed too */
+	double windowed;    /* those of them that pass by while a window is closed */
+	uint64_t samples;   /* taken, and those of them that were of the windowed kind */
+	uint64_t windowed_samples;
 	int ring_permille;   /* largest ring fill since the last tick */
 	uint64_t live_count; /* entries of the live set */
 	uint64_t dropped;    /* allocations and frees that found no room */
@@ -68,6 +70,7 @@ struct ma_governor {
 	bool known;               /* the two above mean something */
 	double newest_slow_ratio; /* of the last period alone */
 	double newest_windowed_ratio;
+	double windowed_part;          /* of the samples of the last period */
 	bool was_over;                 /* and it was more than its share of the budget */
 	bool was_wide;                 /* and the windows were open too often */
 	struct ma_governor_input last; /* at the last judgement of the cost */

@@ -208,8 +208,10 @@ static struct ma_heap_sums *count_allocated(struct ma_heap_state *state,
 	add_allocated(sums, weight, clock_ms);
 	add_allocated(&state->total, weight, clock_ms);
 	share_allocated(state, sums, sample, weight);
-	if (sample->domain < MA_HEAP_DOMAINS)
+	if (sample->domain < MA_HEAP_DOMAINS) {
 		state->made_count[sample->domain] += weight->count;
+		state->made_samples[sample->domain]++;
+	}
 	state->deviations += sqrt(weight->bytes_variance);
 	struct ma_size_class *class = &state->classes[ma_heap_size_class(sample->size_bytes)];
 	class->allocated_bytes += weight->bytes;

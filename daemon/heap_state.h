@@ -107,6 +107,7 @@ struct ma_heap_state {
 	struct ma_halves halves;
 	struct ma_shared_windows windows;
 	uint32_t window_exponent_max; /* of any sample (MA_RATE_WINDOW); 0: there are no windows */
+	uint64_t made_samples[MA_HEAP_DOMAINS];
 	uint64_t made_count[MA_HEAP_DOMAINS]; /* in the units of counts, as the next */
 	uint64_t freed_count[MA_HEAP_DOMAINS];
 	double deviations;     /* sum of the standard deviations of all samples, bytes */

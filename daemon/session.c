@@ -292,6 +292,9 @@ static void govern(struct ma_session *session, uint64_t now_ms)
 		.slow_cycles = MA_SLOW_PATH_TIMES * (double)counters.slow_cycles,
 		.operations = operations(session, &total),
 		.windowed = windowed_operations(session),
+		.samples = total.allocated_samples,
+		.windowed_samples = session->heap.made_samples[MA_DOMAIN_OBJECT] +
+				    session->heap.made_samples[MA_DOMAIN_MEM],
 		.ring_permille = session->ring_permille,
 		.live_count = total.live_samples,
 		.dropped = counters.dropped_allocs + counters.dropped_frees,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The interval follows cost and pressure, within bounds, and stays put when it is fixed. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,8 @@ enum { KHZ = 2000000, START = 64 << 10 };
  */
 struct load {
 	double bytes_per_second, slow_us, operations_per_second;
-	double windowed; /* the part of the operations that windows let pass by */
+	double windowed; /* the part of the operations and bytes that windows let pass by */
+	double samples, windowed_samples; /* so far */
 	uint64_t live_count;
 	struct ma_governor_input now;
 };
@@ -26,13 +28,19 @@ struct load {
 static void run(struct ma_governor *governor, struct load *load, double seconds)
 {
 	for (int i = 0; i < (int)(seconds * 50); i++) {
+		double open = load->windowed * ldexp(1, -(int)governor->exponent);
 		double samples = load->bytes_per_second * 0.02 / governor->interval_bytes;
+		samples *= governor->has_windows ? 1 - load->windowed + open : 1;
 		load->now.now_ms += 20;
 		load->now.tsc += (uint64_t)KHZ * 20;
 		load->now.slow_cycles += samples * load->slow_us * KHZ / 1000;
 		load->now.operations += load->operations_per_second * 0.02;
 		load->now.windowed += load->operations_per_second * 0.02 * load->windowed;
 		load->now.live_count = load->live_count;
+		load->samples += samples;
+		load->windowed_samples += samples * open / (1 - load->windowed + open);
+		load->now.samples = (uint64_t)load->samples;
+		load->now.windowed_samples = (uint64_t)load->windowed_samples;
 		ma_governor_tick(governor, &load->now);
 	}
 }
@@ -167,6 +175,23 @@ static void test_windows(void **state)
 	assert_int_equal(met, 1U << 0 | 1U << 3 | 1U << 5 | (met & 1U << 4));
 }
 
+/* Sampling costs three times what it may, but not once there are windows: R stays as it is. */
+static void test_windows_spare_samples(void **state)
+{
+	(void)state;
+	struct ma_governor governor;
+	struct load load = {.slow_us = 1.5, .windowed = 1, .now = {.tsc = 1}};
+	ma_governor_init(&governor, START, false, 0.02, KHZ);
+	governor.has_windows = true;
+	run(&governor, &load, 5);
+	load.operations_per_second = 5e7;
+	load.bytes_per_second = 2e9;
+	run(&governor, &load, 3);
+	assert_true(governor.exponent >= 3);
+	assert_int_equal(governor.max_bytes, START);
+	assert_true(ma_governor_cost(&governor) <= 0.02);
+}
+
 /* A little too much once is no reason; where most does not pass by, windows close as far as it
  * goes. */
 static void test_windows_hesitate(void **state)
@@ -252,10 +277,15 @@ static void test_nonsense(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_holds_budget), cmocka_unit_test(test_wakes_up),
-		cmocka_unit_test(test_history),      cmocka_unit_test(test_fast_path_is_no_reason),
-		cmocka_unit_test(test_windows),      cmocka_unit_test(test_windows_hesitate),
-		cmocka_unit_test(test_fixed),        cmocka_unit_test(test_pressure),
+		cmocka_unit_test(test_holds_budget),
+		cmocka_unit_test(test_wakes_up),
+		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_fast_path_is_no_reason),
+		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_windows_spare_samples),
+		cmocka_unit_test(test_windows_hesitate),
+		cmocka_unit_test(test_fixed),
+		cmocka_unit_test(test_pressure),
 		cmocka_unit_test(test_nonsense),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
