@@ -170,7 +170,9 @@ static void share_allocated(struct ma_heap_state *state, struct ma_heap_sums *su
 	if (weight->open >= 1)
 		return;
 	struct ma_shared_sample one = shared_sample(id_of(state, sums), sample, weight);
+	double before = sums->allocated_shared.bytes_square;
 	ma_shared_windows_allocated(&state->windows, &one, &sums->allocated_shared);
+	state->bunched += sums->allocated_shared.bytes_square - before;
 	one.set = MA_SHARED_WINDOWS_ALL;
 	ma_shared_windows_allocated(&state->windows, &one, &state->total.allocated_shared);
 }
@@ -539,7 +541,7 @@ double ma_heap_state_unseen(const struct ma_heap_state *state)
 
 double ma_heap_state_unseen_site(const struct ma_heap_state *state)
 {
-	const struct ma_shared *shared = &state->total.allocated_shared;
-	double window = shared->bytes ? shared->bytes_square / (double)shared->bytes : 0;
+	uint64_t through = state->total.allocated_shared.bytes;
+	double window = through ? state->bunched / (double)through : 0;
 	return fmax(ma_heap_state_unseen(state), window / MA_BYTES_UNITS);
 }

@@ -113,6 +113,7 @@ struct ma_heap_state {
 	double deviations;     /* sum of the standard deviations of all samples, bytes */
 	uint32_t peak_ms;      /* when the total was largest */
 	uint64_t unbalanced;   /* frees of more than was live: something was lost */
+	double bunched;        /* bytes_square of what was allocated, each site by itself */
 	uint32_t merged_sites; /* sites that share `other` */
 	bool peak_elsewhere;   /* only ma_heap_state_mark_peak makes peaks */
 	uint8_t merged[MA_SITES / 8];
@@ -194,8 +195,8 @@ double ma_heap_state_peak_excess(const struct ma_heap_state *state);
 double ma_heap_state_unseen(const struct ma_heap_state *state);
 
 /* The same of a whole site of which there is no sample, of which three may well have gone unseen:
- * with windows it may have been at work in closed ones only, and weigh as much as all did in one.
- */
+ * with windows it may have been at work in closed ones only, and weigh as much as a site has, on
+ * the average, in one. */
 double ma_heap_state_unseen_site(const struct ma_heap_state *state);
 
 /* The size class of a size: the index of its highest bit, bounded. */

@@ -13,12 +13,16 @@ import tempfile
 
 import pytest
 
+from churn_target import status_of
 from pythons import TARGETS
 from target import Target
+from waiting import wait_until
 
 SAMPLE = "16KiB"
 SAMPLE_BYTES = 16 << 10
 CLASSES = "{512: 0.01, 8192: 0.05}"
+WINDOWS_BUDGET = "0.5%"
+WINDOWS_S = 4
 SHORT_RUNS, LONG_RUNS = 2, 20
 COVERED = 0.95
 MANY_SAMPLES = 30
@@ -28,17 +32,30 @@ ARENA_MAP_LEAF_BYTES = 128 << 10
 SIGMAS = 4.0
 
 
-class Sites(Target):
-    def __init__(self, python, seed):
-        process = python.start([python.path(os.path.join(TARGETS, "sites.py")), str(seed)],
+class Asked(Target):
+    def __init__(self, python, name, seed):
+        process = python.start([python.path(os.path.join(TARGETS, name)), str(seed)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         super().__init__(process, tempfile.TemporaryFile())
+
+    def ask(self, words):
+        self.process.stdin.write(words.encode() + b"\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.read_line())
+        assert answer["done"] == words.split()[0]
+        return answer
+
+
+class Sites(Asked):
+    def __init__(self, python, seed):
+        super().__init__(python, "sites.py", seed)
         self.sites = json.loads(self.read_line())["sites"]
 
-    def ask(self, word):
-        self.process.stdin.write(word.encode() + b"\n")
-        self.process.stdin.flush()
-        assert json.loads(self.read_line())["done"] == word
+
+class Windowed(Asked):
+    def __init__(self, python, seed):
+        super().__init__(python, "windowed.py", seed)
+        assert json.loads(self.read_line())["ready"] == self.pid
 
 
 def summary(memattach, pid):
@@ -46,21 +63,43 @@ def summary(memattach, pid):
     return json.loads(result.text)["targets"][0]
 
 
-def measure(memattach, start, python, seed, sample):
+def beside(found, sites):
     """[(truth of a site, its line of the summary or None, resolution)] of one process."""
-    target = start(Sites, python, seed)
-    memattach.ok("attach", "--sample", sample, target.pid)
-    target.ask("run")
-    found = summary(memattach, target.pid)
     lines = {(os.path.basename(line["file"]), line["line"]): line for line in found["lines"]}
     lost = {name: count for name, count in found["not_seen"].items()
             if count and name in ("dropped_allocs", "dropped_frees", "gaps", "malformed")}
     assert not lost, lost
+    resolution = found["not_seen"]["resolution_bytes"]
+    return [(site, lines.get((site["file"], site["line"])), resolution) for site in sites]
+
+
+def measure(memattach, start, python, seed, sample):
+    target = start(Sites, python, seed)
+    memattach.ok("attach", "--sample", sample, target.pid)
+    target.ask("run")
+    found = summary(memattach, target.pid)
     memattach.ok("detach", target.pid)
     target.ask("ping")
     target.end()
-    resolution = found["not_seen"]["resolution_bytes"]
-    return [(site, lines.get((site["file"], site["line"])), resolution) for site in target.sites]
+    return beside(found, target.sites)
+
+
+def measure_windowed(memattach, start, python, seed):
+    """The same of sites that are looked at in windows."""
+    target = start(Windowed, python, seed)
+    memattach.ok("attach", "--overhead", WINDOWS_BUDGET, target.pid)
+
+    def has_windows():
+        target.ask("warm 0.3")
+        return status_of(memattach, target.pid)["windows_open_ratio_now"] < 1
+    wait_until(has_windows, what="windows")
+    target.ask("run %d" % WINDOWS_S)
+    found = summary(memattach, target.pid)
+    assert found["sampling"]["windows_open_ratio"] < 1, found["sampling"]
+    sites = target.ask("sites")["sites"]
+    memattach.ok("detach", target.pid)
+    target.end()
+    return beside(found, sites)
 
 
 def look(measured, value, unit):
@@ -73,6 +112,8 @@ def look(measured, value, unit):
             if unit == "bytes":
                 looks.append((truth <= resolution, truth > resolution, 0))
             continue
+        if unit == "count" and value == "live" and line["live_samples"] == 0:
+            continue  # the same
         estimate = line[value]
         low, high = estimate["low_" + unit], estimate["high_" + unit]
         # The ends are rounded to whole numbers.
@@ -85,8 +126,8 @@ def share(looks):
     return sum(covered for covered, _, _ in looks) / len(looks)
 
 
-def least_share(count):
-    return COVERED - SIGMAS * (COVERED * (1 - COVERED) / count) ** 0.5
+def least_share(count, together):
+    return COVERED - SIGMAS * (COVERED * (1 - COVERED) * together / count) ** 0.5
 
 
 def report(name, looks):
@@ -116,6 +157,24 @@ def test_the_ledger_is_right(memattach, start, every_python):
             assert abs(line[value]["count"] - site[value + "_count"]) <= 8, (site, line)
 
 
+def check_coverage(measured, together=1):
+    """together: so many sites err as if they were one."""
+    for value in ("live", "allocated"):
+        looks = look(measured, value, "bytes")
+        text = report("%s, bytes" % value, looks)
+        assert share(looks) >= least_share(len(looks), together), text
+        # The number of blocks, where they are of about one size: see docs/estimates.md.
+        alike = [entry for entry in measured if entry[0]["largest"] < 10 * entry[0]["smallest"]]
+        looks = look(alike, value, "count")
+        text = report("%s, blocks" % value, looks)
+        assert share(looks) >= least_share(len(looks), together), text
+    many = [entry for entry in measured if entry[1] and entry[1]["live_samples"] >= MANY_SAMPLES]
+    if many:
+        looks = look(many, "live", "bytes")
+        text = report("live, %d samples or more" % MANY_SAMPLES, looks)
+        assert share(looks) >= least_share(len(looks), together), text
+
+
 @pytest.mark.parametrize("sample", [SAMPLE, CLASSES])
 def test_intervals_cover(memattach, start, python, runs, sample):
     measured = []
@@ -123,19 +182,18 @@ def test_intervals_cover(memattach, start, python, runs, sample):
         measured += measure(memattach, start, python, 100 + seed, sample)
     assert len(measured) == 60 * runs
     assert any(line is None for _, line, _ in measured) or sample != SAMPLE
-    for value in ("live", "allocated"):
-        looks = look(measured, value, "bytes")
-        text = report("%s, bytes" % value, looks)
-        assert share(looks) >= least_share(len(looks)), text
-        # The number of blocks, where they are of about one size: see docs/estimates.md.
-        alike = [entry for entry in measured if entry[0]["largest"] < 10 * entry[0]["smallest"]]
-        looks = look(alike, value, "count")
-        text = report("%s, blocks" % value, looks)
-        assert share(looks) >= least_share(len(looks)), text
-    many = [entry for entry in measured if entry[1] and entry[1]["live_samples"] >= MANY_SAMPLES]
-    looks = look(many, "live", "bytes")
-    text = report("live, %d samples or more" % MANY_SAMPLES, looks)
-    assert share(looks) >= least_share(len(looks)), text
+    check_coverage(measured)
+
+
+def test_windows_cover(memattach, start, python, runs):
+    """Small objects that are looked at for a part of the time, all sites at once or none."""
+    measured = []
+    for seed in range(runs):
+        measured += measure_windowed(memattach, start, python, 300 + seed)
+    check_coverage(measured, together=4)
+    true = sum(site["allocated_bytes"] for site, _, _ in measured)
+    estimated = sum(line["allocated"]["bytes"] for _, line, _ in measured if line)
+    print("allocated: estimated %.2f %% of the truth" % (100 * estimated / true))
 
 
 def test_estimates_are_unbiased(memattach, start, python, runs):
