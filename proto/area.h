@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 6,         /* raised by any change of a struct below */
+	MA_AREA_VERSION = 7,         /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
@@ -34,9 +34,11 @@ enum {
 	MA_MAX_FRAMES = 4096,        /* frames of one stack; deeper ones are cut and flagged */
 	MA_MAX_PYTHON_FRAMES = 1024, /* of them Python's; the rest is for native ones */
 	MA_SIZE_RATES = 8,           /* size classes, the last of them for all larger sizes */
-	MA_FILTER_FEW_WORDS = 1 << 10,  /* 64-bit words of the filter for few addresses: 8 KiB */
-	MA_FILTER_MANY_WORDS = 1 << 16, /* and of that for many: 512 KiB */
-	MA_LIVE_BUCKETS = 1 << 14,      /* buckets of the live set; a power of two */
+	MA_FILTER_COUNT_BITS = 11,   /* so many counts, of a byte each, the filter has: 2 KiB */
+	MA_FILTER_WORDS = 1 << 16,   /* and so many 64-bit words: 512 KiB */
+	MA_LIVE_BUCKETS = 1 << 14,   /* buckets of the live set; a power of two */
+	MA_LIVE_FRONT_BUCKETS = 1 << 6, /* those that are filled first; a power of two */
+	MA_LIVE_CHOICES = 3,            /* buckets that an address may be in */
 	MA_LIVE_WAYS = 8,               /* entries of a bucket: one cache line of addresses */
 	MA_CODE_MAP = 1 << 16,          /* slots of the map code address -> code id */
 	MA_CODE_INDEX = 1 << 16,        /* slots of the map content hash -> code id */
@@ -246,9 +248,10 @@ struct ma_live_entry {
 };
 
 /*
- * The live set: two-choice hashing into buckets of MA_LIVE_WAYS. A slot's address is 0 when free,
- * MA_LIVE_BUSY while its payload is being written, else the allocation's address. Inserted after
- * the real allocation, taken out before the real free.
+ * The live set: hashing into buckets of MA_LIVE_WAYS. An address goes into its bucket among the
+ * first few, which stay in the caches, or if that is full, into the emptier of two others. A slot's
+ * address is 0 when free, MA_LIVE_BUSY while its payload is being written, else the allocation's
+ * address. Inserted after the real allocation, taken out before the real free.
  */
 #define MA_LIVE_BUSY UINT64_C(1)
 struct ma_live {
@@ -397,20 +400,14 @@ struct ma_exact {
 };
 
 /*
- * The filter: two tables of the same addresses (inject/hook/filter.h). Every free looks into one of
- * them, and a program whose blocks are many and large has nothing else of ours in its caches by
- * then: while there are few addresses, the small table serves.
+ * The filter: two tables of the same addresses (inject/hook/filter.h). Every free looks into the
+ * first, and a program whose blocks are many and large has next to nothing else of ours in its
+ * caches by then: so that one is small.
  */
 struct ma_filter {
-	uint32_t form; /* which table serves: 0, that for many, or MA_FILTER_FEW */
-	uint8_t pad0[60];
-	uint64_t entries; /* addresses that are in */
-	uint8_t pad1[56];
-	uint64_t words[MA_FILTER_MANY_WORDS + MA_FILTER_FEW_WORDS];
+	uint8_t counts[1 << MA_FILTER_COUNT_BITS];
+	uint64_t words[MA_FILTER_WORDS];
 };
-
-/* Bits 0..7: how many of an address's 16 bits do not count; bits 8..31: the table's first word. */
-#define MA_FILTER_FEW ((uint32_t)MA_FILTER_MANY_WORDS << 8 | 6)
 
 #define MA_PAGE_ALIGNED __attribute__((aligned(4096)))
 
@@ -448,10 +445,15 @@ static inline uint64_t ma_address_hash(uint64_t address)
 	return (address >> 4) * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-/* The two buckets of the live set that an address may be in. */
+/* The buckets of the live set that an address may be in, in the order in which to look. */
 static inline uint32_t ma_live_bucket(uint64_t hash, int choice)
 {
-	return (uint32_t)(hash >> (choice ? 20 : 44)) & (MA_LIVE_BUCKETS - 1);
+	uint32_t beyond = MA_LIVE_BUCKETS - MA_LIVE_FRONT_BUCKETS;
+	uint64_t part = hash >> (choice == 1 ? 44 : 20) & 0xfffff; /* of 2^20 */
+
+	if (choice == 0)
+		return (uint32_t)(hash >> 58) & (MA_LIVE_FRONT_BUCKETS - 1);
+	return MA_LIVE_FRONT_BUCKETS + (uint32_t)(part * beyond >> 20);
 }
 
 #endif

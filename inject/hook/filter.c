@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Changing the filter: each change is one compare-and-swap of one word. */
+/* Changing the filter: each change is one compare-and-swap of a word, and one of a count. */
 #include "inject/hook/filter.h"
 
 enum {
 	LANES = 4,
 	LANE_BITS = 16,
-	FEW = MA_FILTER_FEW_WORDS, /* more than so many addresses are many, fewer than half of it
-				      few */
 };
 
 static bool is_crowded(uint64_t word)
@@ -41,10 +39,11 @@ static uint64_t without_tag(uint64_t word, uint64_t tag)
 }
 
 /* Returns whether the word is another one now. */
-static bool change_in(struct ma_filter *filter, uint64_t hash, uint32_t form,
-		      uint64_t (*changed)(uint64_t, uint64_t))
+static bool change(struct ma_filter *filter, uint64_t address,
+		   uint64_t (*changed)(uint64_t, uint64_t))
 {
-	uint64_t *word = &filter->words[ma_filter_word(hash, form)];
+	uint64_t hash = ma_address_hash(address);
+	uint64_t *word = &filter->words[ma_filter_word(hash)];
 	uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
 	uint64_t new;
 
@@ -55,36 +54,28 @@ static bool change_in(struct ma_filter *filter, uint64_t hash, uint32_t form,
 	return new != old;
 }
 
-static bool change(struct ma_filter *filter, uint64_t address,
-		   uint64_t (*changed)(uint64_t, uint64_t))
+/* A count that has reached its largest value no longer says how many there are. */
+static void count(struct ma_filter *filter, uint64_t address, int step)
 {
-	uint64_t hash = ma_address_hash(address);
+	uint8_t *bytes = &filter->counts[ma_filter_count(address)];
+	uint8_t old = __atomic_load_n(bytes, __ATOMIC_RELAXED);
 
-	change_in(filter, hash, MA_FILTER_FEW, changed);
-	return change_in(filter, hash, 0, changed);
-}
-
-static void choose(struct ma_filter *filter, uint64_t entries)
-{
-	if (entries > FEW)
-		__atomic_store_n(&filter->form, 0, __ATOMIC_RELAXED);
-	else if (entries < FEW / 2)
-		__atomic_store_n(&filter->form, MA_FILTER_FEW, __ATOMIC_RELAXED);
+	do
+		if (old == UINT8_MAX || (step < 0 && !old))
+			return;
+	while (!__atomic_compare_exchange_n(bytes, &old, (uint8_t)(old + step), true,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
 void ma_filter_add(struct ma_area *area, uint64_t address)
 {
-	struct ma_filter *filter = &area->filter;
-
-	change(filter, address, with_tag);
-	choose(filter, __atomic_add_fetch(&filter->entries, 1, __ATOMIC_RELAXED));
+	change(&area->filter, address, with_tag);
+	count(&area->filter, address, 1);
 }
 
 void ma_filter_remove(struct ma_area *area, uint64_t address)
 {
-	struct ma_filter *filter = &area->filter;
-
 	/* What was not in does not count. */
-	if (change(filter, address, without_tag))
-		choose(filter, __atomic_sub_fetch(&filter->entries, 1, __ATOMIC_RELAXED));
+	if (change(&area->filter, address, without_tag))
+		count(&area->filter, address, -1);
 }

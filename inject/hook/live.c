@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two-choice hashing: an address goes into the emptier of two buckets of eight, so that buckets
- * fill evenly and a look-up reads two cache lines at most. A slot is claimed by making its address
+ * While few addresses are in, they are in the front buckets: two pages of memory instead of a
+ * thousand, of which each visit would meet another one, cold. Beyond that, two-choice hashing: an
+ * address goes into the emptier of two buckets of eight, so that buckets fill evenly, and a look-up
+ * reads three cache lines at most. A slot is claimed by making its address
  * MA_LIVE_BUSY; a thread that dies there costs that one slot.
  */
 #include "inject/hook/live.h"
@@ -12,7 +14,7 @@ static uint64_t *find(struct ma_live *live, uint64_t address, struct ma_live_ent
 {
 	uint64_t hash = ma_address_hash(address);
 
-	for (int choice = 0; choice < 2; choice++) {
+	for (int choice = 0; choice < MA_LIVE_CHOICES; choice++) {
 		uint32_t bucket = ma_live_bucket(hash, choice);
 
 		for (int way = 0; way < MA_LIVE_WAYS; way++) {
@@ -59,31 +61,44 @@ static int room(struct ma_live *live, uint32_t bucket, int *way)
 	return free_slots;
 }
 
-/* Claims a slot in the emptier bucket. False when both are full. */
+/* The bucket to put an address into, and a free slot of it. False when there is none. */
+static bool choose(struct ma_live *live, uint64_t hash, uint32_t *bucket, int *way)
+{
+	uint32_t other = ma_live_bucket(hash, 2);
+	int other_way, rooms;
+
+	*bucket = ma_live_bucket(hash, 0);
+	if (room(live, *bucket, way))
+		return true;
+	*bucket = ma_live_bucket(hash, 1);
+	rooms = room(live, *bucket, way);
+	if (room(live, other, &other_way) > rooms) {
+		*bucket = other;
+		*way = other_way;
+		return true;
+	}
+	return rooms != 0;
+}
+
+/* Claims a slot. False when all buckets of this hash are full. */
 static bool claim(struct ma_live *live, uint64_t hash, uint32_t *bucket, int *way)
 {
-	for (;;) {
-		uint32_t buckets[2] = {ma_live_bucket(hash, 0), ma_live_bucket(hash, 1)};
-		int ways[2] = {0, 0};
-		int rooms[2] = {room(live, buckets[0], &ways[0]), room(live, buckets[1], &ways[1])};
-		int choice = rooms[1] > rooms[0];
-		uint64_t nothing = 0;
+	uint64_t nothing;
 
-		if (!rooms[choice])
+	do {
+		if (!choose(live, hash, bucket, way))
 			return false;
-		*bucket = buckets[choice];
-		*way = ways[choice];
-		if (__atomic_compare_exchange_n(&live->address[*bucket][*way], &nothing,
-						MA_LIVE_BUSY, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_RELAXED))
-			return true;
-	}
+		nothing = 0;
+	} while (!__atomic_compare_exchange_n(&live->address[*bucket][*way], &nothing, MA_LIVE_BUSY,
+					      false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	return true;
 }
 
 int ma_live_enter(struct ma_live *live, uint64_t address, const struct ma_live_entry *entry,
 		  struct ma_live_entry *old)
 {
-	int outcome = ma_live_take(live, address, ALL_DOMAINS, old) ? MA_LIVE_REPLACED : 0;
+	bool replaces = old && ma_live_take(live, address, ALL_DOMAINS, old);
+	int outcome = replaces ? MA_LIVE_REPLACED : 0;
 	uint32_t bucket;
 	int way;
 

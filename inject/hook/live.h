@@ -14,13 +14,16 @@
 
 #define MA_HIDDEN __attribute__((visibility("hidden")))
 
-/* Bits of the answer of ma_live_enter; without ENTERED, both its buckets are full. */
+/* Bits of the answer of ma_live_enter; without ENTERED, its buckets are full. */
 enum ma_live_outcome {
 	MA_LIVE_ENTERED = 1,
 	MA_LIVE_REPLACED = 2, /* the address was in already, as *old: a free that we did not see */
 };
 
-/* Enters an allocation, after the real one was made. Returns bits of enum ma_live_outcome. */
+/*
+ * Enters an allocation, after the real one was made. Returns bits of enum ma_live_outcome.
+ * old NULL: the address is known not to be in.
+ */
 MA_HIDDEN int ma_live_enter(struct ma_live *live, uint64_t address,
 			    const struct ma_live_entry *entry, struct ma_live_entry *old);
 

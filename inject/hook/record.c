@@ -87,7 +87,9 @@ static int enter_live(uint64_t address, const struct ma_taken *made, struct ma_l
 {
 	struct ma_area *area = ma_hook.area;
 	struct ma_live_entry entry = live_entry(made);
-	int outcome = ma_live_enter(&area->live, address, &entry, old);
+	/* What the filter does not know of need not be looked for. */
+	bool may_be_in = ma_filter_may_hold(area, address);
+	int outcome = ma_live_enter(&area->live, address, &entry, may_be_in ? old : NULL);
 
 	if (outcome == MA_LIVE_ENTERED)
 		ma_filter_add(area, address);

@@ -218,7 +218,8 @@ uint32_t ma_hook_site_learn(uint64_t *scratch, uint8_t domain, uint8_t thread_sl
 
 void ma_hook_code_freed(uint64_t address)
 {
-	if (!ma_codes_remove(&site.area->tables, address))
+	/* Where not all frees are seen, code objects are checked when they are met. */
+	if (site.config->promotes || !ma_codes_remove(&site.area->tables, address))
 		return;
 	ma_filter_remove(site.area, address);
 	__atomic_fetch_add(&site.guide.generation, 1, __ATOMIC_RELAXED);

@@ -140,7 +140,7 @@ static uint64_t *find_slot(struct fake_area *fake, uint64_t address, uint64_t wa
 			   struct ma_live_entry **entry)
 {
 	uint64_t hash = ma_address_hash(address);
-	for (int choice = 0; choice < 2; choice++) {
+	for (int choice = 0; choice < MA_LIVE_CHOICES; choice++) {
 		uint32_t bucket = ma_live_bucket(hash, choice);
 		for (int way = 0; way < MA_LIVE_WAYS; way++) {
 			*entry = &fake->area->live.entry[bucket][way];

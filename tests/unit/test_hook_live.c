@@ -104,13 +104,47 @@ static void test_full(void **state)
 		entered++;
 	}
 	assert_int_equal(count_all(), entered);
-	/* Two choices of eight fill evenly: the first refusal comes when it is more than half full.
+	/* Buckets of eight fill evenly: the first refusal comes when it is more than half full.
 	 */
 	assert_true(entered > MA_LIVE_BUCKETS * MA_LIVE_WAYS * 65 / 100);
 	assert_false(ma_live_take(live, address, (uint32_t)ANY, &out));
 	for (uint64_t at = 0x100000; at < address; at += 48)
 		assert_true(ma_live_take(live, at, (uint32_t)ANY, &out));
 	assert_int_equal(count_all(), 0);
+}
+
+/* What is in while there is little stays in a few pages; what finds no room there is found too. */
+static void test_front(void **state)
+{
+	enum { FEW = MA_LIVE_FRONT_BUCKETS * MA_LIVE_WAYS / 4 };
+	struct ma_live_entry out;
+	uint32_t in_front = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < FEW; i++) {
+		struct ma_live_entry entry = entry_of(0x100000 + i * 3088);
+
+		assert_int_equal(ma_live_enter(live, 0x100000 + i * 3088, &entry, &out),
+				 MA_LIVE_ENTERED);
+	}
+	for (uint32_t bucket = 0; bucket < MA_LIVE_FRONT_BUCKETS; bucket++)
+		for (int way = 0; way < MA_LIVE_WAYS; way++)
+			in_front += live->address[bucket][way] != 0;
+	assert_in_range(in_front, FEW * 95 / 100, FEW);
+	for (uint64_t i = 0; i < FEW; i++)
+		assert_true(ma_live_take(live, 0x100000 + i * 3088, (uint32_t)ANY, &out));
+	assert_int_equal(count_all(), 0);
+}
+
+/* Without a place for an old one, the caller knows that there is none: nothing is looked for. */
+static void test_known_to_be_new(void **state)
+{
+	struct ma_live_entry entry = entry_of(0x3000), out;
+
+	(void)state;
+	assert_int_equal(ma_live_enter(live, 0x3000, &entry, NULL), MA_LIVE_ENTERED);
+	assert_true(ma_live_take(live, 0x3000, (uint32_t)ANY, &out));
+	assert_memory_equal(&out, &entry, sizeof out);
 }
 
 /* Each thread owns some addresses, as if from malloc, and knows which of them are in. */
@@ -170,9 +204,10 @@ static struct ma_area *map_area(void)
 
 static void unmap_empty(struct ma_area *area)
 {
-	for (uint32_t i = 0; i < MA_FILTER_FEW_WORDS + MA_FILTER_MANY_WORDS; i++)
+	for (uint32_t i = 0; i < MA_FILTER_WORDS; i++)
 		assert_int_equal(area->filter.words[i], 0);
-	assert_int_equal(area->filter.entries, 0);
+	for (uint32_t i = 0; i < sizeof area->filter.counts; i++)
+		assert_int_equal(area->filter.counts[i], 0);
 	munmap(area, MA_AREA_SAMPLED_BYTES);
 }
 
@@ -202,40 +237,63 @@ static void test_filter(void **state)
 	unmap_empty(area);
 }
 
-/* From few addresses to many and back: none is lost, and few are enough for the small table. */
-static void test_filter_forms(void **state)
+/* Of the addresses `step` bytes apart, how many share a count with one that is in? */
+static uint32_t look_twice(const struct ma_area *area, uint64_t step)
 {
+	uint32_t count = 0;
+
+	for (uint64_t i = 1; i <= 100000; i++)
+		count +=
+			area->filter.counts[ma_filter_count(UINT64_C(0x7f1000000000) + i * step)] !=
+			0;
+	return count;
+}
+
+/* While few addresses are in, the counts are enough for nearly all others. */
+static void test_filter_counts(void **state)
+{
+	enum { FEW = 20 };
+	static const uint64_t steps[] = {16, 48, 3072, 4096, 65536 + 16, 1 << 20};
 	struct ma_area *area = map_area();
-	uint32_t wrong = 0;
 
 	(void)state;
-	for (uint64_t i = 0; i < MA_FILTER_FEW_WORDS; i++)
-		ma_filter_add(area, UINT64_C(0x7f1234560000) + i * 112);
-	assert_int_equal(area->filter.form, MA_FILTER_FEW);
-	for (uint64_t i = 0; i < 1000000; i++)
-		wrong += ma_filter_may_hold(area, UINT64_C(0x560000000000) + i * 32);
-	assert_true(wrong < 1000000 / 100);
-	ma_filter_add(area, 0x1000);
-	assert_int_equal(area->filter.form, 0);
-	for (uint64_t i = 0; i < MA_FILTER_FEW_WORDS; i++) {
-		assert_true(ma_filter_may_hold(area, UINT64_C(0x7f1234560000) + i * 112));
-		ma_filter_remove(area, UINT64_C(0x7f1234560000) + i * 112);
-		assert_true(ma_filter_may_hold(area, 0x1000));
+	for (uint64_t i = 0; i < FEW; i++)
+		ma_filter_add(area, UINT64_C(0x7f1234560010) + i * 520000);
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+		assert_in_range(look_twice(area, steps[i]), 1, 100000 * 2 / 100);
+	for (uint64_t i = 0; i < FEW; i++)
+		ma_filter_remove(area, UINT64_C(0x7f1234560010) + i * 520000);
+	unmap_empty(area);
+}
+
+/* More addresses than a count can tell, all sharing it: none is lost, whichever goes first. */
+static void test_full_count(void **state)
+{
+	enum { ADDRESSES = UINT8_MAX + 45 };
+	struct ma_area *area = map_area();
+
+	(void)state;
+	for (uint64_t i = 0; i < ADDRESSES; i++)
+		ma_filter_add(area, 0x1000 + (i << 32));
+	for (uint64_t i = 0; i < ADDRESSES; i++) {
+		for (uint64_t j = i; j < ADDRESSES; j++)
+			assert_true(ma_filter_may_hold(area, 0x1000 + (j << 32)));
+		ma_filter_remove(area, 0x1000 + (i << 32));
 	}
-	assert_int_equal(area->filter.entries, 1);
-	assert_int_equal(area->filter.form, MA_FILTER_FEW);
-	ma_filter_remove(area, 0x1000);
+	assert_false(ma_filter_may_hold(area, 0x1000));
+	/* It no longer knows, so it asks for a second look for ever. */
+	assert_int_equal(area->filter.counts[ma_filter_count(0x1000)], UINT8_MAX);
+	area->filter.counts[ma_filter_count(0x1000)] = 0;
 	unmap_empty(area);
 }
 
 /* The n-th address that shares a word with address 0x1000, some of them its tag as well. */
 static uint64_t neighbour(uint32_t n)
 {
-	uint64_t word = ma_filter_word(ma_address_hash(0x1000), 0), address = 0x1000;
+	uint64_t word = ma_filter_word(ma_address_hash(0x1000)), address = 0x1000;
 
-	/* Words of the large table that are the same are the same in the small one. */
 	while (n)
-		n -= ma_filter_word(ma_address_hash(address += 16), 0) == word;
+		n -= ma_filter_word(ma_address_hash(address += 16)) == word;
 	return address;
 }
 
@@ -325,9 +383,12 @@ int main(void)
 		cmocka_unit_test_setup(test_enter_and_take, make),
 		cmocka_unit_test_setup(test_implicit_free, make),
 		cmocka_unit_test_setup(test_full, make),
+		cmocka_unit_test_setup(test_front, make),
+		cmocka_unit_test_setup(test_known_to_be_new, make),
 		cmocka_unit_test_setup(test_threads, make),
 		cmocka_unit_test(test_filter),
-		cmocka_unit_test(test_filter_forms),
+		cmocka_unit_test(test_filter_counts),
+		cmocka_unit_test(test_full_count),
 		cmocka_unit_test(test_crowded_word),
 		cmocka_unit_test(test_filter_threads),
 		cmocka_unit_test(test_slots),
