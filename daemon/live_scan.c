@@ -34,6 +34,7 @@ struct walk {
 	const uint8_t *arena;
 	uint64_t pages; /* of the arena */
 	uint64_t pages_left;
+	const uint32_t *larges; /* struct ma_exact's */
 	ma_live_visit *visit;
 	void *context;
 };
@@ -48,17 +49,34 @@ static const void *arena_pages(struct walk *walk, uint32_t index, uint64_t count
 	return walk->arena + (uint64_t)(index - 1) * MA_PAGE_BYTES;
 }
 
+/* Reads what a shadow has no room for. False: the number names nothing. */
+static bool read_large(const struct walk *walk, uint32_t number, struct ma_heap_sample *sample)
+{
+	if (number == 0 || number > MA_LARGES)
+		return false;
+	uint32_t page =
+		__atomic_load_n(&walk->larges[(number - 1) / MA_LARGES_A_PAGE], __ATOMIC_ACQUIRE);
+	if (page == 0 || page > walk->pages)
+		return false;
+	const struct ma_exact_large *large =
+		(const void *)(walk->arena + (uint64_t)(page - 1) * MA_PAGE_BYTES);
+	large += (number - 1) % MA_LARGES_A_PAGE;
+	sample->size_bytes =
+		__atomic_load_n(&large->size_bytes, __ATOMIC_RELAXED) % MA_EXACT_SIZE_LIMIT;
+	sample->birth_ms = __atomic_load_n(&large->birth_ms, __ATOMIC_RELAXED);
+	return true;
+}
+
 static void visit_page(struct walk *walk, const struct ma_shadow *slots, uint64_t heap_page)
 {
 	for (uint64_t i = 0; i < MA_SHADOW_SLOTS; i++) {
-		struct ma_heap_sample sample = {
-			.site = __atomic_load_n(&slots[i].site, __ATOMIC_RELAXED)};
-		if (sample.site == 0 || sample.site >= MA_SITES)
+		uint64_t word = __atomic_load_n(&slots[i].word, __ATOMIC_ACQUIRE);
+		struct ma_heap_sample sample = {.site = ma_shadow_site(word),
+						.size_bytes = ma_shadow_size(word),
+						.birth_ms = (uint32_t)(word >> 32)};
+		if (sample.site == 0 || (sample.size_bytes == MA_SHADOW_LARGE &&
+					 !read_large(walk, sample.birth_ms, &sample)))
 			continue;
-		uint32_t low = __atomic_load_n(&slots[i].size_low, __ATOMIC_RELAXED);
-		uint16_t high = __atomic_load_n(&slots[i].size_high, __ATOMIC_RELAXED);
-		sample.size_bytes = (uint64_t)high << 32 | low;
-		sample.birth_ms = __atomic_load_n(&slots[i].birth_ms, __ATOMIC_RELAXED);
 		walk->visit(walk->context, heap_page + (i << MA_SHADOW_GRANULE_BITS), &sample);
 	}
 }
@@ -68,6 +86,7 @@ void ma_live_scan_exact(const struct ma_area *area, uint64_t arena_bytes, ma_liv
 {
 	struct walk walk = {.arena = (const uint8_t *)(area + 1),
 			    .pages = arena_bytes / MA_PAGE_BYTES,
+			    .larges = area->exact.larges,
 			    .visit = visit,
 			    .context = context};
 	uint32_t used = __atomic_load_n(&area->exact.arena_pages_used, __ATOMIC_ACQUIRE);

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 enum {
-	MA_AREA_VERSION = 7,         /* raised by any change of a struct below */
+	MA_AREA_VERSION = 8,         /* raised by any change of a struct below */
 	MA_PAGE_BYTES = 4096,        /* layout unit; the x86-64 page */
 	MA_THREAD_SLOTS = 64,        /* slot 0 stands for every thread beyond the others */
 	MA_RINGS = 16,               /* rings; more threads than rings share them event by event */
@@ -351,32 +351,64 @@ struct ma_exact_site {
 	uint32_t last_ms; /* of the last allocation */
 };
 
-/* Exact mode: the shadow of one 16-byte granule of the heap. site 0 = nothing tracked there. */
+/*
+ * Exact mode: the shadow of one 16-byte granule of the heap. Site in the lowest bits, 0 = nothing
+ * tracked there; then the size, and the birth in the upper half. A size that has no room there is
+ * MA_SHADOW_LARGE, and the upper half then the number of a struct ma_exact_large that has both.
+ */
 struct ma_shadow {
-	uint32_t site;
-	uint32_t size_low;
+	uint64_t word;
+};
+
+/* Exact mode: what a shadow has no room for. */
+struct ma_exact_large {
+	uint64_t size_bytes;
 	uint32_t birth_ms;
-	uint16_t size_high; /* bits 32..47 of the size */
-	uint16_t reserved;
+	uint32_t next; /* in the list of free ones */
 };
 
 enum {
+	MA_SHADOW_SITE_BITS = 17,
+	MA_SHADOW_SIZE_BITS = 15,
+	MA_SHADOW_LARGE = (1 << MA_SHADOW_SIZE_BITS) - 1,
 	MA_SHADOW_GRANULE_BITS = 4, /* every allocator here aligns to 16 bytes */
-	MA_SHADOW_PAGE_BITS = 12,
-	MA_SHADOW_SLOTS = 1 << (MA_SHADOW_PAGE_BITS - MA_SHADOW_GRANULE_BITS), /* a heap page */
+	MA_SHADOW_PAGE_BITS = 13,
+	MA_SHADOW_SLOTS = 1 << (MA_SHADOW_PAGE_BITS - MA_SHADOW_GRANULE_BITS),
 	MA_SHADOW_REGION_BITS = 30, /* one directory: 1 GiB */
 	MA_SHADOW_REGIONS = 1 << (47 - MA_SHADOW_REGION_BITS),
 	MA_SHADOW_PAGES = 1 << (MA_SHADOW_REGION_BITS - MA_SHADOW_PAGE_BITS),
+	MA_LARGES_A_PAGE = MA_PAGE_BYTES / sizeof(struct ma_exact_large),
+	MA_LARGE_PAGES = 1 << 12,
+	MA_LARGES = MA_LARGE_PAGES * MA_LARGES_A_PAGE,
 };
+
+#define MA_EXACT_SIZE_LIMIT (UINT64_C(1) << 48) /* of a block: larger ones are not entered */
+
+static inline uint32_t ma_shadow_site(uint64_t word)
+{
+	return word & ((1u << MA_SHADOW_SITE_BITS) - 1);
+}
+
+static inline uint32_t ma_shadow_size(uint64_t word)
+{
+	return (uint32_t)word >> MA_SHADOW_SITE_BITS;
+}
+
+/* size_bytes at most MA_SHADOW_LARGE; upper: birth, or a number. */
+static inline uint64_t ma_shadow_word(uint32_t site, uint64_t size_bytes, uint32_t upper)
+{
+	return site | size_bytes << MA_SHADOW_SITE_BITS | (uint64_t)upper << 32;
+}
 
 /*
  * Exact mode's heap state, kept by the hook because no daemon can take 20 million events a second.
  * `lock` serialises every change. The arena that follows the struct holds, in pages of 4 KiB taken
  * one after the other (page n of the arena, from 1, lies (n - 1) * 4096 bytes into it; 0 = none),
- * directories of MA_SHADOW_PAGES uint32_t arena pages (256 pages each) and shadow pages of
- * MA_SHADOW_SLOTS struct ma_shadow.
- * regions[address >> 30] is the arena page of a directory, directory[(address >> 12) & 0x3ffff] the
- * arena page of a shadow page. All of it is sparse: only what was touched takes memory.
+ * directories of MA_SHADOW_PAGES uint32_t arena pages (128 pages each), shadow pages of
+ * MA_SHADOW_SLOTS struct ma_shadow, and pages of struct ma_exact_large.
+ * regions[address >> 30] is the arena page of a directory, directory[(address >> 13) & 0x1ffff] the
+ * arena page of a shadow page, larges[(n - 1) / 256] that of large number n, which counts from 1.
+ * All of it is sparse: only what was touched takes memory.
  * The reader may see a site between two stores; totals are exact once the target is still.
  */
 struct ma_exact {
@@ -393,10 +425,12 @@ struct ma_exact {
 	uint32_t peak_ms;
 	uint32_t arena_pages;      /* pages of the arena */
 	uint32_t arena_pages_used; /* pages handed out */
-	uint32_t reserved2;
-	uint8_t pad[32];
+	uint32_t larges_used;      /* numbers handed out */
+	uint32_t large_free;       /* first of the list of free ones; 0 = none */
+	uint8_t pad[36];           /* a site is a line of the cache */
 	struct ma_exact_site sites[MA_SITES];
 	uint32_t regions[MA_SHADOW_REGIONS];
+	uint32_t larges[MA_LARGE_PAGES];
 };
 
 /*
@@ -436,7 +470,11 @@ _Static_assert(sizeof(struct ma_size_rate) == 24, "a size class is 24 bytes");
 _Static_assert(sizeof(struct ma_live_entry) == 24, "a live entry is 24 bytes");
 _Static_assert(sizeof(struct ma_stack) == 16 && sizeof(struct ma_site) == 8, "table records");
 _Static_assert(sizeof(struct ma_code) == 48, "a code record starts with 48 bytes");
-_Static_assert(sizeof(struct ma_exact_site) == 64 && sizeof(struct ma_shadow) == 16, "exact");
+_Static_assert(sizeof(struct ma_exact_site) == 64 && sizeof(struct ma_shadow) == 8, "exact");
+_Static_assert(sizeof(struct ma_exact_large) == 16, "a large one is 16 bytes");
+_Static_assert(1 << MA_SHADOW_SITE_BITS == MA_SITES &&
+		       MA_SHADOW_SITE_BITS + MA_SHADOW_SIZE_BITS == 32,
+	       "a site and a size in half a shadow");
 _Static_assert(sizeof(struct ma_area) % MA_PAGE_BYTES == 0, "the arena starts on a page");
 
 /* The hash that filter, live set and code map share: multiplicative, high bits are good. */

@@ -25,20 +25,25 @@ static uint32_t make(struct ma_call_tree *tree, uint32_t parent, uint64_t word)
 	return id;
 }
 
-uint32_t ma_call_tree_child(struct ma_call_tree *tree, uint32_t parent, uint64_t word)
+static bool is_child(const struct ma_call_tree *tree, uint32_t id, uint32_t parent, uint64_t word)
+{
+	const struct ma_call_node *node = &tree->nodes[id % MA_CALL_NODES];
+
+	return id && node->parent == parent && node->word == word;
+}
+
+/* The child that the index names, or a new one. */
+static uint32_t find_or_make(struct ma_call_tree *tree, uint32_t parent, uint64_t word)
 {
 	uint64_t hash =
 		(word ^ parent * UINT64_C(0xD6E8FEB86659FD93)) * UINT64_C(0x9FB21C651E98DF25);
 	uint64_t at = hash / (UINT64_MAX / MA_CALL_INDEX + 1);
 	uint32_t made = MA_CALL_NONE;
 
-	if (parent == MA_CALL_NONE)
-		return MA_CALL_NONE;
 	for (uint32_t probe = 0; probe < PROBES; probe++, at = (at + 1) % MA_CALL_INDEX) {
 		uint32_t id = __atomic_load_n(&tree->index[at], __ATOMIC_ACQUIRE);
-		const struct ma_call_node *node = &tree->nodes[id % MA_CALL_NODES];
 
-		if (id && node->parent == parent && node->word == word)
+		if (is_child(tree, id, parent, word))
 			return id;
 		if (id)
 			continue;
@@ -49,4 +54,22 @@ uint32_t ma_call_tree_child(struct ma_call_tree *tree, uint32_t parent, uint64_t
 			return made;
 	}
 	return MA_CALL_NONE;
+}
+
+uint32_t ma_call_tree_child(struct ma_call_tree *tree, uint32_t parent, uint64_t word)
+{
+	struct ma_call_node *node = &tree->nodes[parent % MA_CALL_NODES];
+	uint32_t first, found;
+
+	if (parent == MA_CALL_NONE)
+		return MA_CALL_NONE;
+	if (parent == MA_CALL_ROOT)
+		return find_or_make(tree, parent, word);
+	first = __atomic_load_n(&node->child, __ATOMIC_ACQUIRE);
+	if (is_child(tree, first, parent, word))
+		return first;
+	found = find_or_make(tree, parent, word);
+	if (!first)
+		__atomic_store_n(&node->child, found, __ATOMIC_RELEASE);
+	return found;
 }

@@ -27,7 +27,7 @@ struct ma_call_node {
 	uint32_t parent; /* node, or MA_CALL_ROOT */
 	uint32_t stack;  /* id in the stack log; 0 = nothing was allocated here yet */
 	uint32_t site[MA_CALL_DOMAINS]; /* of the thread that asked last, by domain from 1; or 0 */
-	uint32_t reserved;
+	uint32_t child; /* the first one made of it, which mostly lies next to it; 0 = none */
 };
 
 _Static_assert(sizeof(struct ma_call_node) == 32, "two nodes a cache line");

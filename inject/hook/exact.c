@@ -123,26 +123,83 @@ static struct ma_shadow *shadow_make(const struct ma_exact_heap *heap, uint64_t 
 	return ma_exact_shadow(heap, address);
 }
 
-static uint64_t shadow_size(const struct ma_shadow *shadow)
+/* A number for what a shadow has no room for; 0 = there is none. Under the lock. */
+static uint32_t large_take(const struct ma_exact_heap *heap)
 {
-	return shadow->size_low | (uint64_t)shadow->size_high << 32;
+	struct ma_exact *state = heap->state;
+	const struct ma_exact_large *large = ma_exact_large(heap, state->large_free);
+	uint32_t number = state->large_free, *page;
+
+	if (large) {
+		state->large_free = large->next;
+		return number;
+	}
+	number = state->larges_used + 1;
+	if (number > MA_LARGES)
+		return 0;
+	page = &state->larges[(number - 1) / MA_LARGES_A_PAGE];
+	if (!*page)
+		__atomic_store_n(page, arena_take(heap, 1), __ATOMIC_RELEASE);
+	if (!*page)
+		return 0;
+	state->larges_used = number;
+	return number;
 }
 
 /* Under the lock. */
-static inline __attribute__((always_inline)) bool enter(const struct ma_exact_heap *heap,
-							uint64_t address, struct ma_shadow *shadow,
-							const struct ma_exact_block *block,
-							bool is_new)
+static bool shadow_fill(const struct ma_exact_heap *heap, struct ma_shadow *shadow,
+			const struct ma_exact_block *block)
 {
-	if (__builtin_expect(!shadow, 0))
+	uint64_t word = ma_shadow_word(block->site, block->size_bytes, block->birth_ms);
+	struct ma_exact_large *large;
+	uint32_t number;
+
+	if (block->size_bytes >= MA_SHADOW_LARGE) {
+		number = large_take(heap);
+		large = ma_exact_large(heap, number);
+		if (!large)
+			return false;
+		large->size_bytes = block->size_bytes;
+		large->birth_ms = block->birth_ms;
+		word = ma_shadow_word(block->site, MA_SHADOW_LARGE, number);
+	}
+	__atomic_store_n(&shadow->word, word, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Takes out what is there. Under the lock. */
+static void shadow_clear(const struct ma_exact_heap *heap, struct ma_shadow *shadow)
+{
+	uint64_t word = shadow->word;
+	struct ma_exact_block block = ma_exact_block(heap, word);
+	uint32_t number = (uint32_t)(word >> 32);
+	struct ma_exact_large *large;
+
+	__atomic_store_n(&shadow->word, 0, __ATOMIC_RELEASE);
+	ma_exact_shrink(heap->state, block.site, block.size_bytes);
+	if (ma_shadow_size(word) != MA_SHADOW_LARGE)
+		return;
+	large = ma_exact_large(heap, number);
+	if (!large)
+		return;
+	large->next = heap->state->large_free;
+	heap->state->large_free = number;
+}
+
+/* Under the lock. */
+static bool enter(const struct ma_exact_heap *heap, uint64_t address, struct ma_shadow *shadow,
+		  const struct ma_exact_block *block, bool is_new)
+{
+	if (!shadow)
 		shadow = shadow_make(heap, address);
-	if (__builtin_expect(!shadow, 0))
+	if (!shadow)
 		return false;
-	if (__builtin_expect(shadow->site != 0, 0)) {
-		ma_exact_shrink(heap->state, shadow->site, shadow_size(shadow));
+	if (ma_shadow_site(shadow->word)) {
+		shadow_clear(heap, shadow);
 		ma_cpu_add(&heap->counters->implicit_frees, 1);
 	}
-	ma_exact_fill(shadow, block);
+	if (!shadow_fill(heap, shadow, block))
+		return false;
 	ma_exact_grow(heap->state, block, is_new);
 	return true;
 }
@@ -152,7 +209,7 @@ bool ma_exact_enter_at(const struct ma_exact_heap *heap, struct ma_exact_caller 
 {
 	bool entered;
 
-	if (block.size_bytes >> 48 || !lock(heap, caller))
+	if (block.size_bytes >= MA_EXACT_SIZE_LIMIT || !lock(heap, caller))
 		return false;
 	entered = enter(heap, address, shadow, &block, true);
 	if (entered)
@@ -168,11 +225,12 @@ bool ma_exact_enter(const struct ma_exact_heap *heap, struct ma_exact_caller cal
 }
 
 bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-		   struct ma_shadow *shadow, const struct ma_exact_block *block)
+		   struct ma_shadow *shadow)
 {
 	if (!lock(heap, caller))
 		return false;
-	ma_exact_remove(heap, shadow, block);
+	shadow_clear(heap, shadow);
+	ma_cpu_add(&heap->counters->sample_frees, 1);
 	ma_exact_unlock(heap, caller.tid);
 	return true;
 }

@@ -55,6 +55,41 @@ static inline bool ma_exact_can_hold(uint64_t address)
 	       (UINT64_C(1) << (47 - MA_SHADOW_GRANULE_BITS)) - 1;
 }
 
+/* What a number names; NULL when it names nothing. */
+static inline struct ma_exact_large *ma_exact_large(const struct ma_exact_heap *heap,
+						    uint32_t number)
+{
+	uint32_t page;
+
+	if (number - 1 >= MA_LARGES)
+		return NULL;
+	page = __atomic_load_n(&heap->state->larges[(number - 1) / MA_LARGES_A_PAGE],
+			       __ATOMIC_ACQUIRE) -
+	       1;
+	if (page >= heap->arena_pages)
+		return NULL;
+	return (struct ma_exact_large *)(heap->arena + (uint64_t)page * MA_PAGE_BYTES) +
+	       (number - 1) % MA_LARGES_A_PAGE;
+}
+
+/* What a shadow says. Not of one that is changed meanwhile. */
+static inline struct ma_exact_block ma_exact_block(const struct ma_exact_heap *heap, uint64_t word)
+{
+	struct ma_exact_block block = {
+		.site = ma_shadow_site(word),
+		.size_bytes = ma_shadow_size(word),
+		.birth_ms = (uint32_t)(word >> 32),
+	};
+	const struct ma_exact_large *large;
+
+	if (__builtin_expect(block.size_bytes == MA_SHADOW_LARGE, 0)) {
+		large = ma_exact_large(heap, block.birth_ms);
+		block.size_bytes = large ? large->size_bytes : 0;
+		block.birth_ms = large ? large->birth_ms : 0;
+	}
+	return block;
+}
+
 /* The shadow of an address; NULL when nothing near it was ever entered. Takes no lock. */
 static inline struct ma_shadow *ma_exact_shadow(const struct ma_exact_heap *heap, uint64_t address)
 {
@@ -102,18 +137,16 @@ static inline struct ma_shadow *ma_exact_find(const struct ma_exact_heap *heap, 
 
 	if (!shadow)
 		return NULL;
-	block->site = __atomic_load_n(&shadow->site, __ATOMIC_ACQUIRE);
-	block->size_bytes = shadow->size_low | (uint64_t)shadow->size_high << 32;
-	block->birth_ms = shadow->birth_ms;
+	*block = ma_exact_block(heap, __atomic_load_n(&shadow->word, __ATOMIC_ACQUIRE));
 	return block->site ? shadow : NULL;
 }
 
 /*
- * Takes an allocation out, as ma_exact_find has found it. False when it could not: the caller is
+ * Takes an allocation out, which ma_exact_find has found. False when it could not: the caller is
  * nested in somebody who holds the lock.
  */
 MA_HIDDEN bool ma_exact_take(const struct ma_exact_heap *heap, struct ma_exact_caller caller,
-			     struct ma_shadow *shadow, const struct ma_exact_block *block);
+			     struct ma_shadow *shadow);
 
 /* Undoes ma_exact_take: the block was not freed after all. */
 MA_HIDDEN bool ma_exact_put_back(const struct ma_exact_heap *heap, struct ma_exact_caller caller,

@@ -82,25 +82,22 @@ MA_EXACT_INLINE void ma_exact_grow(struct ma_exact *state, const struct ma_exact
 	ma_cpu_add(&state->epoch, 1);
 }
 
-MA_EXACT_INLINE void ma_exact_fill(struct ma_shadow *shadow, const struct ma_exact_block *block)
-{
-	shadow->size_low = (uint32_t)block->size_bytes;
-	shadow->size_high = (uint16_t)(block->size_bytes >> 32);
-	shadow->birth_ms = block->birth_ms;
-	__atomic_store_n(&shadow->site, block->site, __ATOMIC_RELEASE);
-}
-
-/* Adds a new allocation. False, with nothing done: the lock is not free, or the address is in. */
+/*
+ * Adds a new allocation. False, with nothing done: the lock is not free, the address is in, or the
+ * size has no room in a shadow.
+ */
 MA_EXACT_INLINE bool ma_exact_try_add(const struct ma_exact_heap *heap, uint32_t tid,
 				      struct ma_shadow *shadow, const struct ma_exact_block *block)
 {
 	bool is_new;
 
-	if (!ma_exact_try_lock(heap, tid))
+	if (block->size_bytes >= MA_SHADOW_LARGE || !ma_exact_try_lock(heap, tid))
 		return false;
-	is_new = !shadow->site;
+	is_new = !ma_shadow_site(shadow->word);
 	if (__builtin_expect(is_new, 1)) {
-		ma_exact_fill(shadow, block);
+		__atomic_store_n(&shadow->word,
+				 ma_shadow_word(block->site, block->size_bytes, block->birth_ms),
+				 __ATOMIC_RELEASE);
 		ma_exact_grow(heap->state, block, true);
 		ma_cpu_add(&heap->counters->samples, 1);
 	}
@@ -108,13 +105,17 @@ MA_EXACT_INLINE bool ma_exact_try_add(const struct ma_exact_heap *heap, uint32_t
 	return is_new;
 }
 
-/* The free of what is there. */
-MA_EXACT_INLINE void ma_exact_remove(const struct ma_exact_heap *heap, struct ma_shadow *shadow,
-				     const struct ma_exact_block *block)
+/* Removes what the word of this shadow says. The same. */
+MA_EXACT_INLINE bool ma_exact_try_remove(const struct ma_exact_heap *heap, uint32_t tid,
+					 struct ma_shadow *shadow, uint64_t word)
 {
-	__atomic_store_n(&shadow->site, 0, __ATOMIC_RELEASE);
-	ma_exact_shrink(heap->state, block->site, block->size_bytes);
+	if (ma_shadow_size(word) == MA_SHADOW_LARGE || !ma_exact_try_lock(heap, tid))
+		return false;
+	__atomic_store_n(&shadow->word, 0, __ATOMIC_RELEASE);
+	ma_exact_shrink(heap->state, ma_shadow_site(word), ma_shadow_size(word));
 	ma_cpu_add(&heap->counters->sample_frees, 1);
+	ma_exact_unlock(heap, tid);
+	return true;
 }
 
 #endif

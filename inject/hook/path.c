@@ -118,21 +118,43 @@ static uint32_t changeable(const struct ma_path_guide *guide, struct ma_path *pa
 	return MA_PATH_ALWAYS + (uint32_t)(elapsed * guide->frames_per_tick >> 32);
 }
 
+/*
+ * Compares outwards from this step, which is where it was, until `left` frames are done or there is
+ * none left. Returns how far it came; NULL: a frame is not what it was.
+ */
+static inline __attribute__((always_inline)) const struct ma_step *
+compare_some(const struct ma_py_layout *layout, bool objects, const struct ma_path *path,
+	     const struct ma_step *step, uint32_t left)
+{
+	uint64_t previous = layout->frame_previous;
+
+	for (; step > path->steps; step--) {
+		if (ma_py_word(step->frame, previous) != step[-1].frame ||
+		    !ma_path_is_there(layout, objects, step - 1))
+			return NULL;
+		/* To go on in a generator can take less than a call. */
+		if (!(step->kind & MA_KIND_OWNER) && !--left)
+			return step - 1;
+	}
+	return step;
+}
+
 /* Are the frames outside of step `at`, which is where it was, those of the path still? */
 static inline __attribute__((always_inline)) bool
 is_same_outside(const struct ma_path_guide *guide, bool objects, struct ma_path *path, uint32_t at)
 {
-	const struct ma_py_layout copy = guide->config->layout, *layout = &copy;
+	const struct ma_py_layout *layout = &guide->config->layout;
 	uint32_t left = changeable(guide, path, at);
 	const struct ma_step *step = &path->steps[at];
 
-	for (; step > path->steps && left; step--) {
-		if (left % FRAMES_A_LOOK == 0 && ma_path_is_finalizing(guide))
+	while (step > path->steps && left) {
+		uint32_t some = left < FRAMES_A_LOOK ? left : FRAMES_A_LOOK;
+
+		step = compare_some(layout, objects, path, step, some);
+		if (!step)
 			return false;
-		/* To go on in a generator can take less than a call. */
-		left -= !(step->kind & MA_KIND_OWNER);
-		if (ma_py_word(step->frame, layout->frame_previous) != step[-1].frame ||
-		    !ma_path_is_there(layout, objects, step - 1))
+		left -= some;
+		if (left && ma_path_is_finalizing(guide))
 			return false;
 	}
 	/* From now on: what was just done is no time that Python had. */
@@ -195,11 +217,25 @@ follow_again(const struct ma_path_guide *guide, bool objects, struct ma_path *pa
 	return count ? count : follow(guide, objects, path, frame, 0);
 }
 
+/* The innermost frame; 0 = none. */
+static uint64_t innermost(const struct ma_path_guide *guide, const struct ma_path *path,
+			  uint64_t *state, uint32_t *flags)
+{
+	const struct ma_py_layout *layout = &guide->config->layout;
+	uint64_t frame = 0;
+
+	*state = path->state;
+	if (path->count && layout->runtime_gil_holder != MA_PY_ABSENT &&
+	    !ma_path_is_finalizing(guide) && ma_path_holds_gil(guide, path))
+		frame = ma_path_innermost(layout, *state);
+	return frame ? frame : ma_frames_innermost(guide->config, state, flags);
+}
+
 bool ma_path_follow(const struct ma_path_guide *guide, struct ma_path *path)
 {
 	uint64_t generation = __atomic_load_n(&guide->generation, __ATOMIC_RELAXED);
 	uint32_t known = path->count, flags = 0;
-	uint64_t state, frame = ma_frames_innermost(guide->config, &state, &flags);
+	uint64_t state, frame = innermost(guide, path, &state, &flags);
 
 	path->count = 0;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -225,7 +261,8 @@ void ma_path_keep_turn(const struct ma_path_guide *guide, struct ma_path *path)
 	const struct ma_step *step = &path->steps[path->count - 1];
 	struct ma_turn *turn = ma_path_turn(path, step->position);
 
-	if (step->kind & MA_KIND_LEFT_OUT)
+	/* Nobody looks for those of long paths. */
+	if (step->kind & MA_KIND_LEFT_OUT || path->count - 1 > MA_PATH_ALWAYS)
 		return;
 	/* Who is thrown out of here leaves none. */
 	turn->parent = MA_CALL_NONE;

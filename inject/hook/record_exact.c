@@ -199,7 +199,7 @@ static __attribute__((noinline)) bool take(const void *block, uint32_t layers,
 	shadow = ma_exact_find(&ma_hook.exact, address, found);
 	if (!shadow || !is_of(found, layers) || !ma_gate_begin(&visit, false))
 		return false;
-	taken = ma_exact_take(&ma_hook.exact, caller_of(&visit), shadow, found);
+	taken = ma_exact_take(&ma_hook.exact, caller_of(&visit), shadow);
 	if (!taken)
 		ma_counter_add(&ma_hook.area->counters.dropped_frees, 1);
 	ma_gate_end(&visit);
@@ -248,31 +248,29 @@ static __attribute__((noinline)) void *free_timed(void *block)
 
 void *ma_record_free_exact(void *block)
 {
-	uint64_t address = (uint64_t)(uintptr_t)block;
-	struct ma_exact_block found;
+	uint64_t address = (uint64_t)(uintptr_t)block, word;
 	struct ma_shadow *shadow;
 	struct ma_tls *tls;
+	bool removed;
 
 	if (!block || !ma_gate_on())
 		return block;
 	if (__builtin_expect(ma_filter_may_hold(ma_hook.area, address), 0))
 		return free_whole(block);
-	shadow = ma_exact_find(&ma_hook.exact, address, &found);
+	shadow = ma_exact_shadow(&ma_hook.exact, address);
 	if (!shadow)
+		return block;
+	word = __atomic_load_n(&shadow->word, __ATOMIC_ACQUIRE);
+	if (!ma_shadow_site(word))
 		return block;
 	if (__builtin_expect(!is_untimed(), 0))
 		return free_timed(block);
 	tls = ma_gate_begin_plain();
 	if (__builtin_expect(!tls, 0))
 		return free_whole(block);
-	if (__builtin_expect(!ma_exact_try_lock(&ma_hook.exact, tls->tid), 0)) {
-		ma_gate_end_plain(tls);
-		return free_whole(block);
-	}
-	ma_exact_remove(&ma_hook.exact, shadow, &found);
-	ma_exact_unlock(&ma_hook.exact, tls->tid);
+	removed = ma_exact_try_remove(&ma_hook.exact, tls->tid, shadow, word);
 	ma_gate_end_plain(tls);
-	return block;
+	return __builtin_expect(removed, 1) ? block : free_whole(block);
 }
 
 void ma_record_back_exact(const void *block, const struct ma_taken *taken)

@@ -223,11 +223,18 @@ void fake_area_exact_alloc(struct fake_area *fake, uint64_t address, uint64_t si
 	if (!*page)
 		*page = take_pages(fake, 1);
 	struct ma_shadow *slots = (struct ma_shadow *)(void *)arena_page(fake, *page);
-	slots[address >> MA_SHADOW_GRANULE_BITS & (MA_SHADOW_SLOTS - 1)] =
-		(struct ma_shadow){.site = site,
-				   .size_low = (uint32_t)size_bytes,
-				   .size_high = (uint16_t)(size_bytes >> 32),
-				   .birth_ms = birth_ms};
+	uint64_t word = ma_shadow_word(site, size_bytes, birth_ms);
+	if (size_bytes >= MA_SHADOW_LARGE) {
+		uint32_t number = ++exact->larges_used;
+		page = &exact->larges[(number - 1) / MA_LARGES_A_PAGE];
+		if (!*page)
+			*page = take_pages(fake, 1);
+		struct ma_exact_large *large = (void *)arena_page(fake, *page);
+		large[(number - 1) % MA_LARGES_A_PAGE] =
+			(struct ma_exact_large){.size_bytes = size_bytes, .birth_ms = birth_ms};
+		word = ma_shadow_word(site, MA_SHADOW_LARGE, number);
+	}
+	slots[address >> MA_SHADOW_GRANULE_BITS & (MA_SHADOW_SLOTS - 1)].word = word;
 	struct ma_exact_site *at = &exact->sites[site];
 	if (!at->allocated_count)
 		at->first_ms = birth_ms;

@@ -25,7 +25,7 @@ static const struct {
 	const char *type, *field;
 	size_t is, was;
 } layout[] = {
-	SIZE(ma_area, 88375296),
+	SIZE(ma_area, 88391680),
 	FIELD(ma_area, ident, 0),
 	FIELD(ma_area, control, 4096),
 	FIELD(ma_area, counters, 8192),
@@ -171,12 +171,13 @@ static const struct {
 	FIELD(ma_exact_site, epoch, 48),
 	FIELD(ma_exact_site, first_ms, 56),
 	FIELD(ma_exact_site, last_ms, 60),
-	SIZE(ma_shadow, 16),
-	FIELD(ma_shadow, site, 0),
-	FIELD(ma_shadow, size_low, 4),
-	FIELD(ma_shadow, birth_ms, 8),
-	FIELD(ma_shadow, size_high, 12),
-	SIZE(ma_exact, 8913016),
+	SIZE(ma_shadow, 8),
+	FIELD(ma_shadow, word, 0),
+	SIZE(ma_exact_large, 16),
+	FIELD(ma_exact_large, size_bytes, 0),
+	FIELD(ma_exact_large, birth_ms, 8),
+	FIELD(ma_exact_large, next, 12),
+	SIZE(ma_exact, 8929408),
 	FIELD(ma_exact, lock, 0),
 	FIELD(ma_exact, allocated_bytes, 16),
 	FIELD(ma_exact, allocated_count, 24),
@@ -188,15 +189,18 @@ static const struct {
 	FIELD(ma_exact, peak_ms, 72),
 	FIELD(ma_exact, arena_pages, 76),
 	FIELD(ma_exact, arena_pages_used, 80),
-	FIELD(ma_exact, sites, 120),
-	FIELD(ma_exact, regions, 8388728),
+	FIELD(ma_exact, larges_used, 84),
+	FIELD(ma_exact, large_free, 88),
+	FIELD(ma_exact, sites, 128),
+	FIELD(ma_exact, regions, 8388736),
+	FIELD(ma_exact, larges, 8913024),
 };
 
 static void test_layout(void **state)
 {
 	(void)state;
 	int changed = 0;
-	assert_int_equal(MA_AREA_VERSION, 7);
+	assert_int_equal(MA_AREA_VERSION, 8);
 	for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++) {
 		if (layout[i].is == layout[i].was)
 			continue;

@@ -26,7 +26,7 @@ static bool take_out(struct ma_exact_caller caller, uint64_t address, struct ma_
 {
 	struct ma_shadow *shadow = ma_exact_find(&heap, address, taken);
 
-	return shadow && ma_exact_take(&heap, caller, shadow, taken);
+	return shadow && ma_exact_take(&heap, caller, shadow);
 }
 
 static int make_with(uint64_t arena_pages)
@@ -168,6 +168,39 @@ static void test_put_back(void **state)
 	assert_int_equal(area->counters.sample_frees, 0);
 }
 
+/* Sizes on both sides of what a shadow has room for; numbers are used again. */
+static void test_sizes(void **state)
+{
+	static const uint64_t sizes[] = {
+		1,
+		MA_SHADOW_LARGE - 1,
+		MA_SHADOW_LARGE,
+		MA_SHADOW_LARGE + 1,
+		UINT64_C(1) << 32,
+		(UINT64_C(1) << 48) - 1,
+	};
+	enum { SIZES = sizeof sizes / sizeof sizes[0], ROUNDS = 300 };
+	struct ma_exact_block found;
+
+	(void)state;
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		for (uint64_t i = 0; i < SIZES; i++) {
+			struct ma_exact_block block = {
+				.size_bytes = sizes[i], .site = MA_SITES - 1, .birth_ms = ~round};
+
+			assert_true(ma_exact_enter(&heap, me, 0x4000 + i * 16, &block));
+		}
+		for (uint64_t i = 0; i < SIZES; i++) {
+			assert_true(take_out(me, 0x4000 + i * 16, &found));
+			assert_int_equal(found.size_bytes, sizes[i]);
+			assert_int_equal(found.site, MA_SITES - 1);
+			assert_int_equal(found.birth_ms, ~round);
+		}
+	}
+	assert_int_equal(area->exact.live_bytes, 0);
+	assert_int_equal(area->exact.larges_used, 4);
+}
+
 static void test_addresses(void **state)
 {
 	struct ma_exact_block block = {.size_bytes = 10, .site = 1}, found;
@@ -191,17 +224,23 @@ static void test_arena_used_up(void **state)
 	uint64_t entered = 0;
 
 	(void)state;
-	/* One directory of 256 pages, and 44 pages. */
-	assert_int_equal(make_with(300), 0);
+	/* One directory of 128 pages, and 44 pages. */
+	assert_int_equal(make_with(172), 0);
 	for (uint64_t page = 1; page <= 100; page++)
-		entered += ma_exact_enter(&heap, me, page * 4096, &block);
+		entered += ma_exact_enter(&heap, me, page << MA_SHADOW_PAGE_BITS, &block);
 	assert_int_equal(entered, 44);
 	assert_int_equal(area->exact.live_count, 44);
-	assert_int_equal(area->exact.arena_pages_used, 300);
+	assert_int_equal(area->exact.arena_pages_used, 172);
+	/* Nor for a size that has no room in a shadow; and what was there is freed all the same. */
+	block.size_bytes = MA_SHADOW_LARGE;
+	assert_false(ma_exact_enter(&heap, me, 1 << MA_SHADOW_PAGE_BITS, &block));
+	assert_int_equal(area->exact.live_count, 43);
+	assert_int_equal(area->counters.implicit_frees, 1);
+	block.size_bytes = 10;
 	/* No room for another directory, and none is begun. */
 	assert_false(ma_exact_enter(&heap, me, UINT64_C(1) << 40, &block));
 	assert_null(ma_exact_find(&heap, UINT64_C(1) << 40, &found));
-	assert_true(take_out(me, 4096, &found));
+	assert_true(take_out(me, 2 << MA_SHADOW_PAGE_BITS, &found));
 	/* An arena that is smaller than one directory is none. */
 	assert_int_equal(make_with(100), -1);
 	/* What the ident claims beyond the mapping does not count. */
@@ -278,6 +317,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_model, make),
 		cmocka_unit_test_setup(test_put_back, make),
+		cmocka_unit_test_setup(test_sizes, make),
 		cmocka_unit_test_setup(test_addresses, make),
 		cmocka_unit_test_setup(test_arena_used_up, make),
 		cmocka_unit_test_setup(test_lock, make),

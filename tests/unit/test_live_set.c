@@ -181,7 +181,10 @@ static void test_exact_scan_and_ledger(void **state)
 	/* Pages that refer to each other in circles, or nowhere: the scan ends. */
 	for (uint32_t region = 0; region < MA_SHADOW_REGIONS; region += 7)
 		fake.area->exact.regions[region] = 1 + region % 5000;
-	memset(fake.area + 1, 0x01, 256 * MA_PAGE_BYTES);
+	for (uint32_t page = 0; page < MA_LARGE_PAGES; page++)
+		fake.area->exact.larges[page] = page * 3;
+	memset(fake.area + 1, 0x01, 128 * MA_PAGE_BYTES);
+	memset((uint8_t *)(fake.area + 1) + 128 * MA_PAGE_BYTES, 0xff, 128 * MA_PAGE_BYTES);
 	fake.area->exact.arena_pages_used = UINT32_MAX;
 	ma_ledger_begin(&ledger, 10000);
 	ma_live_scan_exact(fake.area, fake.bytes - sizeof *fake.area, add_to_ledger, &ledger);
