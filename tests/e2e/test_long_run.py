@@ -41,6 +41,9 @@ def look(memattach, target, done):
         "allocated": sum(site.values[ALLOC_SPACE] for site in at_line),
         "live_variance": sum(site.detail["live_bytes_variance"] for site in at_line),
         "allocated_variance": sum(site.detail["allocated_bytes_variance"] for site in at_line),
+        # What windows have in common adds up by itself, not by its square.
+        "live_shared": sum(site.detail["live_bytes_shared"] for site in at_line),
+        "allocated_shared": sum(site.detail["allocated_bytes_shared"] for site in at_line),
         "daemon_kib": kib_of(memattach.daemon_pid()), "target_kib": kib_of(target.pid),
         "timeline": len(snapshot.heap["timeline"]),
         "losses": snapshot.losses, "status": status_of(memattach, target.pid)}
@@ -51,7 +54,8 @@ def is_right(figures, what):
     status = figures["status"]
     coarsest = max(span["interval_bytes"] for span in status["cost_history"])
     # What rests on little has at least the weight of one sample.
-    sigma = max(figures[what + "_variance"] ** 0.5, status["interval_bytes"])
+    sigma = max((figures[what + "_variance"] + figures[what + "_shared"] ** 2) ** 0.5,
+                status["interval_bytes"])
     lost = (figures["losses"].get("dropped_allocs", 0) + figures["losses"].get("dropped_frees", 0))
     return abs(figures[what] - figures["truth_" + what]) < SIGMAS * sigma + 2 * lost * coarsest
 
