@@ -72,9 +72,17 @@ MA_INLINE void *reallocate(enum ma_mode mode, enum ma_domain domain, enum ma_fn 
 			return name##_calloc_##suffix(context, count, size);                       \
 		return next(context, count, size);                                                 \
 	}                                                                                          \
-	void *ma_##name##_realloc_##suffix(void *context, void *block, size_t bytes)               \
+	SLOW(void *, name##_realloc_##suffix, (void *context, void *block, size_t bytes))          \
 	{                                                                                          \
 		return reallocate(mode, domain, fn##_REALLOC, context, block, bytes);              \
+	}                                                                                          \
+	void *ma_##name##_realloc_##suffix(void *context, void *block, size_t bytes)               \
+	{                                                                                          \
+		ma_fn_py_realloc *next = MA_NEXT(fn##_REALLOC, ma_fn_py_realloc);                  \
+		/* What is large, and what was promoted, is malloc's hooks' alone. */              \
+		if (mode != MA_MODE_EXACT && !is_small(bytes) && ma_hook.config->promotes)         \
+			return next(context, block, bytes);                                        \
+		return name##_realloc_##suffix(context, block, bytes);                             \
 	}
 
 #define PYTHON_FREE(name, suffix, fn, mode)                                                        \
