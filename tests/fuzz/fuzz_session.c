@@ -82,6 +82,8 @@ static void begin(struct ma_session *session)
 	ma_heap_state_init(&session->heap, 1000);
 	MUST(ma_ingest_init(&session->ingest, 1));
 	MUST(ma_names_init(&session->names, &area->tables, head.python_version) == 0);
+	/* No module is known, and nobody looks names up. */
+	MUST(ma_native_init(&session->native, &session->modules, &area->tables));
 	ma_governor_init(&session->governor, 65536, true, 0, 2000000);
 	for (int i = 1; i < MA_THREAD_SLOTS; i++)
 		session->threads.slots[i].tid = area->threads[i].tid;
@@ -95,6 +97,7 @@ static void end(struct ma_session *session)
 	ma_region_map_fini(&session->regions);
 	ma_settle_fini(&session->settle);
 	ma_names_fini(&session->names);
+	ma_native_fini(&session->native);
 	ma_timeline_fini(&session->timeline);
 	ma_ledger_fini(&session->ledger);
 }
