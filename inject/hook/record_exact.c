@@ -17,7 +17,8 @@
 #include "inject/hook/tables.h"
 
 enum {
-	TIMED_EVERY = 64,       /* one visit in so many is timed, and counts for all of them */
+	TIMED_EVERY = 64, /* one visit in so many is timed, and counts for all of them */
+	LINE_BYTES = 64,
 	CLAIM_ROUNDS = 1 << 22, /* a second and more: threads that wait for the tables have rings */
 };
 
@@ -156,9 +157,13 @@ void *ma_record_exact(void *block, size_t bytes, enum ma_domain domain)
 	tls = ma_gate_begin_plain();
 	if (__builtin_expect(!tls, 0))
 		return record_whole(block, bytes, domain);
-	/* Mostly a line of memory of its own: it comes while the site is looked for. */
+	/*
+	 * Mostly a line of memory of its own: it comes while the site is looked for. And a new heap
+	 * is handed out upwards, so the line after it is next.
+	 */
 	shadow = ma_exact_shadow(&ma_hook.exact, (uint64_t)(uintptr_t)block);
 	__builtin_prefetch(shadow, 1);
+	__builtin_prefetch((const uint8_t *)shadow + LINE_BYTES, 1);
 	if (__builtin_expect(tls->left >= made.size_bytes && tls->interval, 1))
 		made.site = ma_hook_site_known((uint8_t)domain, tls->slot);
 	if (__builtin_expect(!made.site, 0)) {
