@@ -72,6 +72,12 @@ static inline bool ma_filter_may_hold(const struct ma_area *area, uint64_t addre
 		__atomic_load_n(&filter->words[ma_filter_word(hash)], __ATOMIC_RELAXED), hash);
 }
 
+/* Asks for what ma_filter_add is going to change, so that it is there by then. */
+static inline void ma_filter_expect(const struct ma_area *area, uint64_t address)
+{
+	__builtin_prefetch(&area->filter.words[ma_filter_word(ma_address_hash(address))], 1);
+}
+
 /* Adds an address, after it was entered where it belongs. Lock-free; any thread. */
 __attribute__((visibility("hidden"))) void ma_filter_add(struct ma_area *area, uint64_t address);
 

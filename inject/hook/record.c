@@ -107,6 +107,8 @@ static void sample(struct ma_ring *ring, const struct ma_visit *visit, uint64_t 
 	struct ma_event event;
 	int outcome;
 
+	/* From far away, while the stack is walked. */
+	ma_filter_expect(area, address);
 	made->site = ma_hook_site(ring->frames, (uint8_t)made->domain, visit->tls->slot);
 	outcome = enter_live(address, made, &old);
 	if (outcome & MA_LIVE_REPLACED) {
