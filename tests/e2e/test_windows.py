@@ -66,10 +66,10 @@ def test_estimates_stay_right(memattach, start, every_python):
     rounds += target.tell("answer = work_for(3)")
     status = status_of(memattach, target.pid)
     assert status["windows_open_ratio_now"] < 1, status
-    # The history is of seconds: the last ones have windows, in which most passes by.
-    last = status["cost_history"][-1]
-    assert last["windows_open_ratio"] < 1, status
-    assert last["passing_ratio"] < 0.5 * PASSING_S * last["operations_per_second"], status
+    # The history is of seconds: the last ones have windows, and then most passes by.
+    busy = max(status["cost_history"][-3:], key=lambda span: span["operations_per_second"])
+    assert busy["windows_open_ratio"] < 1, status
+    assert busy["passing_ratio"] < 0.5 * PASSING_S * busy["operations_per_second"], status
     # At so small a budget a sample stands for millions of them.
     answer = json.loads(memattach.ok("--json", "--wait", "0", target.pid).text)
     seen = answer["targets"][0]["totals"]["allocated"]
