@@ -38,11 +38,19 @@ def blocks():
 HELD = 60000 + 2 * 60000 + 60000 + 3000  # strings, tuples and lists, the lists' items, bytearrays
 NOISE_BLOCKS = 200
 SAMPLE_BYTES = 16384
+LARGE_BYTES = 65536
 
 
 def of_work(memattach, target, value):
     return sum(site.values[value] for site in memattach.snapshot(target.pid).sites
                if any(name == "work" for name, _, _ in site.frames))
+
+
+def small_of_work(memattach, target):
+    """What sites hold whose blocks are small on the average."""
+    return sum(site.values[INUSE_SPACE] for site in memattach.snapshot(target.pid).sites
+               if any(name == "work" for name, _, _ in site.frames)
+               and site.values[INUSE_SPACE] < LARGE_BYTES * site.values[INUSE_OBJECTS])
 
 
 def test_program_sees_no_difference(memattach, start, every_python):
@@ -57,8 +65,9 @@ def test_program_sees_no_difference(memattach, start, every_python):
     assert sampled[2], "contents have changed"
     assert abs(sampled[0] - bare[0]) < NOISE_BLOCKS, (bare, sampled)
     assert abs(sampled[1]) < NOISE_BLOCKS, (bare, sampled)
-    # All of it was freed, and the frees of what was sampled were seen; Python keeps a frame or two.
-    assert of_work(memattach, target, INUSE_SPACE) < 4 * SAMPLE_BYTES
+    # All of it was freed, and the frees of what was sampled were seen; Python keeps a frame or two, and
+    # 3.15 now and then makes itself a block of 128 KiB meanwhile.
+    assert small_of_work(memattach, target) < 4 * SAMPLE_BYTES
     target.tell("held = work(); answer = None")
     seen = of_work(memattach, target, INUSE_OBJECTS)
     assert 0.8 * HELD < seen < 1.3 * HELD, seen
