@@ -128,14 +128,16 @@ static bool measure(struct ma_governor *governor, const struct ma_governor_input
 			      : 0;
 	double operations = fmax(0, input->operations - last->operations);
 	double windowed = fmin(operations, fmax(0, input->windowed - last->windowed));
-	double each = MA_FAST_PATH_NS * governor->tsc_khz / 1e6 / cycles;
-	double fast = (operations - windowed + open_part(governor) * windowed) * each;
+	double per_ns = governor->tsc_khz / 1e6 / cycles;
+	double others_ratio = (operations - windowed) * MA_FAST_PATH_NS * per_ns;
+	double windowed_ratio = windowed * MA_WINDOWED_PATH_NS * per_ns;
+	double fast = others_ratio + open_part(governor) * windowed_ratio;
 	double share = governor->known ? SMOOTHING : 1;
 	governor->slow_ratio += share * (slow - governor->slow_ratio);
 	governor->fast_ratio += share * (fast - governor->fast_ratio);
-	governor->windowed_ratio += share * (windowed * each - governor->windowed_ratio);
+	governor->windowed_ratio += share * (windowed_ratio - governor->windowed_ratio);
 	governor->newest_slow_ratio = slow;
-	governor->newest_windowed_ratio = windowed * each;
+	governor->newest_windowed_ratio = windowed_ratio;
 	governor->windowed_part = part_of(input->windowed_samples - last->windowed_samples,
 					  input->samples - last->samples);
 	governor->known = true;
