@@ -29,15 +29,15 @@ enum {
 
 /*
  * Estimated cost of one intercepted operation that is not sampled, thunk included: of malloc's
- * family 1.9 to 2.6 ns in programs that work between two operations, of Python's small objects 1.1
- * to 1.5, more where the interpreter's own calls are speculated. See docs/performance.md.
+ * family 1.9 ns and more in programs that work between two operations, of Python's small objects
+ * 1.1 to 1.5, more where the interpreter's own calls are speculated. See docs/performance.md.
  */
 #define MA_FAST_PATH_NS     2.3
 #define MA_WINDOWED_PATH_NS 1.5
 
 /*
  * What the slow path costs the process, in units of the time that it takes itself: the caches that
- * it leaves behind are not those that it found. 1.4 to 1.9 in the same programs.
+ * it leaves behind are not those that it found. 1.4 to 2 in the same programs.
  */
 #define MA_SLOW_PATH_TIMES 1.75
 
