@@ -12,6 +12,7 @@
 #include "cli/live/estimates.h"
 #include "cli/live/frame.h"
 #include "cli/live/graph.h"
+#include "cli/windows_view.h"
 #include "proto/area.h"
 
 #define HINT "q ? /"
@@ -80,7 +81,7 @@ static double seconds_since(const struct ma_frame *frame, const Memattach__LiveV
 
 /* Items of the first row, in their order; the ones of the highest rank are left out first. */
 struct item {
-	char text[64];
+	char text[96];
 	int rank;
 	enum ma_role role;
 	bool shown;
@@ -112,8 +113,11 @@ static void make_items(const struct ma_frame *frame, const Memattach__LiveView *
 	else if (session->mode == MA_MODE_CLASSES)
 		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  by size");
 	else
-		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  R %s",
-			 ma_compact_setting((double)session->interval_bytes).text);
+		snprintf(items[ITEM_INTERVAL].text, sizeof items->text, "  R %s%s%s",
+			 ma_compact_setting((double)session->interval_bytes).text,
+			 session->window_exponent ? "  windows " : "",
+			 session->window_exponent ? ma_windows_part(session->window_exponent).text
+						  : "");
 	snprintf(items[ITEM_DROPS].text, sizeof items->text, "  drops %s",
 		 ma_compact_count((double)drops).text);
 	if (drops) {
